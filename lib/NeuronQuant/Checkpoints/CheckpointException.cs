@@ -105,6 +105,9 @@ public enum CheckpointFailure
     /// <summary>config.json describes a model or an option that this library does not know.</summary>
     ConfigUnsupported,
 
+    /// <summary>neuronquant.json is not the record that a quantization writes.</summary>
+    RecordInvalid,
+
     /// <summary>A tensor that the config asks for is not in the checkpoint.</summary>
     ExpectedTensorMissing,
 

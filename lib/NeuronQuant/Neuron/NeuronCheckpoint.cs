@@ -1,0 +1,160 @@
+using System.Runtime.InteropServices;
+using NeuronQuant.Checkpoints;
+using NeuronQuant.Formats;
+using NeuronQuant.Quantization;
+
+namespace NeuronQuant.Neuron;
+
+/// <summary>
+/// Writes a quantized checkpoint by a plan. Layout nxd is the folder that NxDI loads without quantizing again: for each quantized linear
+/// layer <c>weight</c> [out, in] in I8, F8_E4M3 or F8_E5M2 and <c>scale</c> F32 [out, 1] (or [1] per tensor), everything else in BF16, no
+/// "model." prefix. Layout fake is a Hugging Face folder of bf16 weights by rule R1.
+/// </summary>
+/// <remarks>
+/// Contract: nxd-inference models/model_base.py:3192-3201 (names), modules/checkpoint.py:24-70 (files), quantization_utils.py:92-123
+/// (scales). Give the folder to NeuronConfig as quantized_checkpoints_path with the same dtype, type and modules_to_not_convert, and do
+/// not call save_quantized_state_dict, which would overwrite it. Weights stream in chunks: memory does not grow with the model.
+/// </remarks>
+public static class NeuronCheckpoint
+{
+    private static readonly string[] Companions =
+        ["config.json", "generation_config.json", "tokenizer.json", "tokenizer_config.json", "tokenizer.model", "special_tokens_map.json", "chat_template.jinja"];
+
+    /// <summary>Quantizes by round to nearest and writes the folder.</summary>
+    /// <param name="source">the checkpoint in floating point</param>
+    /// <param name="folder">the target; it appears whole or not at all</param>
+    /// <param name="plan">format, granularity, exclusions</param>
+    /// <param name="layout">nxd or fake</param>
+    /// <param name="grid">null for NxDI's own grid; another (autoround, half) only to show what the second rounding does to it, layout fake</param>
+    /// <param name="overwrite">whether a checkpoint already in the folder may be replaced</param>
+    /// <param name="progress">told the weights written and their number</param>
+    /// <param name="cancellation">stops the write; the target is then as it was</param>
+    /// <exception cref="QuantizationException">the plan and the layout do not go together, or a weight is not finite</exception>
+    /// <exception cref="CheckpointException">the folder cannot be written</exception>
+    public static QuantizationRecord Write(
+        Checkpoint source, string folder, QuantizationPlan plan, CheckpointLayout layout = CheckpointLayout.Nxd, Grid? grid = null, bool overwrite = false,
+        Action<long, long>? progress = null, CancellationToken cancellation = default)
+    {
+        var native = Grid.OfNxdi(plan.Format, plan.Granularity);
+        grid ??= native;
+        Check(plan, layout, grid, native);
+        var record = new QuantizationRecord(plan.Format.NxdiName(), plan.Granularity.NxdiName(), plan.ModulesToNotConvert,
+            layout == CheckpointLayout.Nxd ? "nxd" : "fake", grid.Name, "rtn", Path.GetFileName(Path.TrimEndingDirectorySeparator(Path.GetFullPath(source.Path))),
+            typeof(NeuronCheckpoint).Assembly.GetName().Version!.ToString(3));
+        long done = 0, total = source.Tensors.Sum(tensor => tensor.ElementCount);
+        using var writer = CheckpointWriter.Create(folder, source.Tensors.SelectMany(tensor => Declare(tensor, plan, layout)), overwrite: overwrite);
+        foreach (var tensor in source.Tensors)
+        {
+            if (!IsQuantized(tensor, plan)) CopyTensor(source, tensor, writer, layout, cancellation);
+            else if (layout == CheckpointLayout.Nxd) WriteCodes(source, tensor, writer, plan, grid, cancellation);
+            else WriteFake(source, tensor, writer, grid, cancellation);
+            progress?.Invoke(done += tensor.ElementCount, total);
+        }
+        cancellation.ThrowIfCancellationRequested();
+        if (layout == CheckpointLayout.Fake) CopyCompanions(source, folder);
+        record.Write(folder);
+        writer.Complete();
+        return record;
+    }
+
+    /// <summary>The tensors that a source tensor becomes: names, types and shapes as the loader expects them.</summary>
+    public static IEnumerable<TensorDeclaration> Declare(TensorInfo tensor, QuantizationPlan plan, CheckpointLayout layout)
+    {
+        string name = layout == CheckpointLayout.Nxd ? Bare(tensor.Name) : tensor.Name;
+        if (layout == CheckpointLayout.Fake || !IsQuantized(tensor, plan))
+        {
+            yield return new TensorDeclaration(name, IsFloat(tensor.Type) ? TensorType.BF16 : tensor.Type, tensor.Shape);
+            yield break;
+        }
+        yield return new TensorDeclaration(name, StoredType(plan.Format), tensor.Shape);
+        yield return new TensorDeclaration(ScaleName(name), TensorType.F32, plan.Granularity == Granularity.PerChannelSymmetric ? [tensor.Shape[0], 1] : [1]);
+    }
+
+    /// <summary>The element type in which a format's codes are stored.</summary>
+    public static TensorType StoredType(Format format) => format switch
+    {
+        Format.Int8 => TensorType.I8,
+        Format.F8E4M3 => TensorType.F8E4M3,
+        Format.F8E5M2 => TensorType.F8E5M2,
+        _ => TensorType.BF16,
+    };
+
+    internal static bool IsQuantized(TensorInfo tensor, QuantizationPlan plan) =>
+        plan[ModuleName.OfTensor(tensor.Name, out string parameter)] != Format.Bf16 && parameter == "weight";
+
+    internal static string ScaleName(string weight) => weight[..^"weight".Length] + "scale";
+
+    internal static bool IsFloat(TensorType type) => type is TensorType.F64 or TensorType.F32 or TensorType.F16 or TensorType.BF16;
+
+    private static string Bare(string name) => name.StartsWith("model.", StringComparison.Ordinal) ? name["model.".Length..] : name;
+
+    private static void Check(QuantizationPlan plan, CheckpointLayout layout, Grid grid, Grid native)
+    {
+        if (layout == CheckpointLayout.Fake && plan.Granularity == Granularity.PerTensorSymmetric)
+            throw new QuantizationException("plan", "NxDI's per-tensor grid (127.5) cannot be kept through a bf16 file. Use per_channel_symmetric, or layout nxd.");
+        if (layout == CheckpointLayout.Nxd && grid != native)
+            throw new QuantizationException("plan", $"layout nxd is written on NxDI's own grid ({native}); the grid '{grid}' can only be written as layout fake.");
+        if (grid.Format != plan.Format || grid.Bits != 8)
+            throw new QuantizationException("plan", $"the grid '{grid}' does not hold codes of {plan.Format.NxdiName()} with 8 bits.");
+    }
+
+    private static void WriteCodes(Checkpoint source, TensorInfo tensor, CheckpointWriter writer, QuantizationPlan plan, Grid grid, CancellationToken cancellation)
+    {
+        var weight = WeightMatrix.Of(source, tensor);
+        bool perChannel = plan.Granularity == Granularity.PerChannelSymmetric;
+        string name = Bare(tensor.Name);
+        float[] one = perChannel ? [] : [RoundToNearest.TensorScale(weight, grid, cancellation)];
+        if (!perChannel) writer.Write(ScaleName(name), MemoryMarshal.AsBytes(one.AsSpan()));
+        foreach (var (chunk, codes, scales) in Buffers(weight))
+        {
+            RoundToNearest.QuantizeInto(chunk, grid, plan.Granularity, codes, perChannel ? scales : one, cancellation);
+            writer.Write(name, codes.AsSpan(0, (int)chunk.Count));
+            if (perChannel) writer.Write(ScaleName(name), MemoryMarshal.AsBytes(scales.AsSpan(0, chunk.Rows)));
+        }
+    }
+
+    private static void WriteFake(Checkpoint source, TensorInfo tensor, CheckpointWriter writer, Grid grid, CancellationToken cancellation)
+    {
+        foreach (var chunk in WeightMatrix.Of(source, tensor).Chunks(1 << 22))
+            writer.Write(tensor.Name, MemoryMarshal.AsBytes(FakeQuantization.OnGrid(chunk, grid, cancellation).DequantizeBf16().AsSpan()));
+    }
+
+    private static IEnumerable<(WeightMatrix Chunk, byte[] Codes, float[] Scales)> Buffers(WeightMatrix weight)
+    {
+        var (codes, scales) = (Array.Empty<byte>(), Array.Empty<float>());
+        foreach (var chunk in weight.Chunks())
+        {
+            if (codes.Length < chunk.Count) (codes, scales) = (new byte[chunk.Count], new float[chunk.Rows]);
+            yield return (chunk, codes, scales);
+        }
+    }
+
+    private static void CopyTensor(Checkpoint source, TensorInfo tensor, CheckpointWriter writer, CheckpointLayout layout, CancellationToken cancellation)
+    {
+        string name = layout == CheckpointLayout.Nxd ? Bare(tensor.Name) : tensor.Name;
+        const int step = 1 << 22; // bytes, or elements where they must be converted
+        bool convert = IsFloat(tensor.Type) && tensor.Type != TensorType.BF16;
+        long length = convert ? tensor.ElementCount : tensor.ByteCount;
+        var (floats, codes) = convert ? (new float[Math.Min(step, length)], new ushort[Math.Min(step, length)]) : ([], []);
+        for (long offset = 0; offset < length; offset += step)
+        {
+            cancellation.ThrowIfCancellationRequested();
+            int count = (int)Math.Min(step, length - offset);
+            if (!convert)
+            {
+                writer.Write(name, source.Bytes(tensor, offset, count));
+                continue;
+            }
+            source.ReadFloats(tensor, offset, floats.AsSpan(0, count));
+            BFloat16.Encode(floats.AsSpan(0, count), codes.AsSpan(0, count));
+            writer.Write(name, MemoryMarshal.AsBytes(codes.AsSpan(0, count)));
+        }
+    }
+
+    private static void CopyCompanions(Checkpoint source, string folder)
+    {
+        string from = Path.GetDirectoryName(source.ConfigPath)!;
+        foreach (string file in Companions.Where(file => File.Exists(Path.Combine(from, file))))
+            File.Copy(Path.Combine(from, file), Path.Combine(folder, file), overwrite: true);
+    }
+}

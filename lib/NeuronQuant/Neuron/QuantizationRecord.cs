@@ -1,0 +1,66 @@
+using System.Text.Json;
+using System.Text.Json.Serialization;
+using NeuronQuant.Checkpoints;
+using NeuronQuant.Formats;
+using NeuronQuant.Quantization;
+
+namespace NeuronQuant.Neuron;
+
+/// <summary>
+/// How a folder was made, kept beside its weights as neuronquant.json: the options in NxDI's spelling, so that the audit can replay them
+/// and a reader can copy them into NeuronConfig. Loaders ignore the file.
+/// </summary>
+/// <param name="QuantizationDtype">int8, f8e4m3 or f8e5m2</param>
+/// <param name="QuantizationType">per_channel_symmetric or per_tensor_symmetric</param>
+/// <param name="ModulesToNotConvert">entries as NxDI takes them</param>
+/// <param name="Layout">nxd or fake</param>
+/// <param name="Grid">the grid on which the codes were chosen</param>
+/// <param name="Method">how they were chosen: rtn (round to nearest)</param>
+/// <param name="Source">name of the source's folder or file</param>
+/// <param name="LibraryVersion">version of the library that wrote it</param>
+public sealed record QuantizationRecord(
+    string QuantizationDtype, string QuantizationType, IReadOnlyList<string> ModulesToNotConvert, string Layout, string Grid, string Method,
+    string Source, string LibraryVersion)
+{
+    /// <summary>The file's name.</summary>
+    public const string FileName = "neuronquant.json";
+
+    private static readonly JsonSerializerOptions Options = new()
+    {
+        PropertyNamingPolicy = JsonNamingPolicy.SnakeCaseLower,
+        WriteIndented = true,
+        RespectNullableAnnotations = true,
+        RespectRequiredConstructorParameters = true,
+        UnmappedMemberHandling = JsonUnmappedMemberHandling.Skip,
+    };
+
+    /// <summary>The format of the quantized modules.</summary>
+    [JsonIgnore]
+    public Format Format => FormatNames.Parse(QuantizationDtype);
+
+    /// <summary>The granularity of the scales.</summary>
+    [JsonIgnore]
+    public Granularity Granularity => GranularityNames.Parse(QuantizationType);
+
+    /// <summary>Reads the record of a folder; null when it has none.</summary>
+    /// <exception cref="CheckpointException">the file is there but is not such a record</exception>
+    public static QuantizationRecord? Read(string folder)
+    {
+        string path = Path.Combine(folder, FileName);
+        if (!File.Exists(path)) return null;
+        try
+        {
+            var record = JsonSerializer.Deserialize<QuantizationRecord>(File.ReadAllText(path), Options) ?? throw new JsonException("it is null");
+            _ = (record.Format, record.Granularity, Quantization.Grid.Parse(record.Grid), record.Layout is "nxd" or "fake" ? 0 : throw new ArgumentException($"layout '{record.Layout}'"));
+            return record;
+        }
+        catch (Exception error) when (error is JsonException or ArgumentException)
+        {
+            throw new CheckpointException(CheckpointFailure.RecordInvalid, path, null, error.Message, "the record that nq quantize writes",
+                "Delete it to audit the folder without a record.");
+        }
+    }
+
+    /// <summary>Writes the record into a folder.</summary>
+    public void Write(string folder) => File.WriteAllText(Path.Combine(folder, FileName), JsonSerializer.Serialize(this, Options) + "\n");
+}
