@@ -212,6 +212,20 @@ public sealed class CheckpointTests : IDisposable
     }
 
     [Fact]
+    public void AFileThatShrinksBeforeItIsMappedIsANamedError()
+    {
+        using var checkpoint = Checkpoint.Open(One("a.safetensors", "a"));
+        _files.Bytes("a.safetensors", 1);
+        var error = Assert.Throws<CheckpointException>(() => checkpoint.Bytes(checkpoint["a"], 0, 1).ToArray());
+        Assert.Equal(CheckpointFailure.ReadFailed, error.Failure);
+        Assert.Throws<CheckpointException>(() => checkpoint.ReadFloats(checkpoint["a"] with { Type = TensorType.I8 }, 0, new float[1]));
+    }
+
+    [Fact]
+    public void AFolderInAFilesPlaceIsANamedError() => Assert.Equal(CheckpointFailure.ReadFailed,
+        Assert.Throws<CheckpointException>(() => SafetensorsFile.Open(_files.Folder)).Failure);
+
+    [Fact]
     public void PartsOutsideOfATensorAreRefused()
     {
         using var checkpoint = Checkpoint.Open(_files.Safetensors("a.safetensors", "{" + TestFiles.Entry("a", "F32", "2", "0,8") + "}", new byte[8]));
@@ -220,7 +234,8 @@ public sealed class CheckpointTests : IDisposable
             Assert.Throws<ArgumentOutOfRangeException>(() => checkpoint.Bytes(a, offset, count).ToArray());
         foreach (var (first, count) in new[] { (-1L, 1), (2L, 1), (0L, 3), (long.MaxValue, 1) })
             Assert.Throws<ArgumentOutOfRangeException>(() => checkpoint.ReadFloats(a, first, new float[count]));
-        foreach (var forged in new[] { a with { ByteCount = 1000 }, a with { Offset = -8 }, a with { Offset = long.MaxValue }, a with { File = "b" } })
+        TensorInfo[] forgeries = [a with { ByteCount = 1000 }, a with { Offset = -8 }, a with { Offset = long.MaxValue }, a with { File = "b" }];
+        foreach (var forged in forgeries)
             Assert.Throws<ArgumentOutOfRangeException>(() => checkpoint.Bytes(forged, 0, 8).ToArray());
         Assert.Equal(0, checkpoint.Bytes(a, 8, 0).Length);
     }
@@ -284,7 +299,8 @@ public sealed class CheckpointTests : IDisposable
         var map = new StringBuilder();
         for (int i = 0; i < 8; i++)
         {
-            byte[] head = TestFiles.Compose(Encoding.UTF8.GetBytes("{" + TestFiles.Entry($"t{i}", "BF16", $"{elements}", $"0,{2 * elements}") + "}"), []);
+            string header = "{" + TestFiles.Entry($"t{i}", "BF16", $"{elements}", $"0,{2 * elements}") + "}";
+            byte[] head = TestFiles.Compose(Encoding.UTF8.GetBytes(header), []);
             using var stream = File.Create(_files.PathOf($"{i}.safetensors"));
             stream.Write(head);
             stream.SetLength(head.Length + 2 * elements);

@@ -84,7 +84,8 @@ public sealed class CheckpointWriterTests : IDisposable
     {
         var random = new Random(7);
         var types = Enum.GetValues<TensorType>();
-        TensorDeclaration[] tensors = [.. Enumerable.Range(0, 60).Select(i => new TensorDeclaration($"t{i}", types[i % types.Length], [4, random.Next(9)]))];
+        TensorDeclaration[] tensors = [.. Enumerable.Range(0, 60)
+            .Select(i => new TensorDeclaration($"t{i}", types[i % types.Length], [4, random.Next(9)]))];
         using (var writer = CheckpointWriter.Create(_files.Folder, tensors, 200))
         {
             foreach (int i in Enumerable.Range(0, tensors.Length).OrderBy(_ => random.Next()))

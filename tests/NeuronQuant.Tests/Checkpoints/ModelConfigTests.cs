@@ -7,6 +7,8 @@ namespace NeuronQuant.Tests.Checkpoints;
 /// <summary>config.json: the defaults of each family, and an error with file and field for everything wrong.</summary>
 public sealed class ModelConfigTests : IDisposable
 {
+    private const string Stretch = "\"factor\": 8.0, \"low_freq_factor\": 1, \"high_freq_factor\": 4, \"original_max_position_embeddings\": 8192";
+
     private readonly TestFiles _files = new();
 
     public void Dispose() => _files.Dispose();
@@ -88,8 +90,8 @@ public sealed class ModelConfigTests : IDisposable
     }
 
     [Theory] // meta-llama/Llama-3.1-8B, as transformers 4 and 5 write it.
-    [InlineData("""{"rope_theta": 500000.0, "rope_scaling": {"factor": 8.0, "low_freq_factor": 1.0, "high_freq_factor": 4.0, "original_max_position_embeddings": 8192, "rope_type": "llama3"}}""")]
-    [InlineData("""{"rope_parameters": {"rope_theta": 500000, "factor": 8, "low_freq_factor": 1, "high_freq_factor": 4, "original_max_position_embeddings": 8192, "rope_type": "llama3"}}""")]
+    [InlineData("{\"rope_theta\": 500000.0, \"rope_scaling\": {\"rope_type\": \"llama3\", " + Stretch + "}}")]
+    [InlineData("{\"rope_parameters\": {\"rope_theta\": 500000, \"rope_type\": \"llama3\", " + Stretch + "}}")]
     public void Llama3RopeIsReadFromEitherPlace(string fields)
     {
         var config = With("llama", fields);
@@ -165,8 +167,10 @@ public sealed class ModelConfigTests : IDisposable
     [InlineData("rms_norm_eps", "{\"rms_norm_eps\": 1e999}")]
     [InlineData("architectures", "{\"architectures\": [\"MistralForCausalLM\"]}")]
     [InlineData("rope_theta", "{\"rope_theta\": 1000, \"rope_parameters\": {\"rope_theta\": 10000}}")]
-    [InlineData("rope_scaling", "{\"rope_parameters\": {\"rope_theta\": 1}, \"rope_scaling\": {\"type\": \"llama3\", \"factor\": 8, \"low_freq_factor\": 1, \"high_freq_factor\": 4, \"original_max_position_embeddings\": 8192}}")]
-    [InlineData("rope_scaling.high_freq_factor", "{\"rope_scaling\": {\"type\": \"llama3\", \"factor\": 8, \"low_freq_factor\": 4, \"high_freq_factor\": 4, \"original_max_position_embeddings\": 8192}}")]
+    [InlineData("rope_scaling", "{\"rope_parameters\": {\"rope_theta\": 1}, \"rope_scaling\": {\"type\": \"llama3\", "
+        + Stretch + "}}")]
+    [InlineData("rope_scaling.high_freq_factor", "{\"rope_scaling\": {\"type\": \"llama3\", \"factor\": 8, \"low_freq_factor\": 4, \"high_freq_factor\": 4, "
+        + "\"original_max_position_embeddings\": 8192}}")]
     public void AContradictionIsNamed(string field, string fields) => Refused(CheckpointFailure.ConfigFieldValue, field, () => With("llama", fields));
 
     [Theory]
