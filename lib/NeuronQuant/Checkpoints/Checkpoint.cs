@@ -107,7 +107,7 @@ public sealed class Checkpoint : IDisposable
         var file = SafetensorsFile.Open(source);
         string index = System.IO.Path.Combine(System.IO.Path.GetDirectoryName(source) ?? "", CheckpointFiles.Index);
         string[] notes = path != source && File.Exists(index)
-            ? [$"{source} is read and {index} is ignored: the single file has priority, here and in NxD Inference. Delete the one that is stale."] : [];
+            ? [$"{source} is read and {index} is ignored: the single file has priority, as in NxD Inference. Delete the stale one."] : [];
         return new Checkpoint(path, source, [file], file.Tensors, notes);
     }
 
@@ -155,7 +155,7 @@ public sealed class Checkpoint : IDisposable
     private static CheckpointException NoCheckpoint(string folder)
     {
         string[] candidates = [.. Directory.EnumerateFiles(folder).Select(f => System.IO.Path.GetFileName(f)!)
-            .Where(name => name.EndsWith(".safetensors", StringComparison.Ordinal) || name.EndsWith(".bin", StringComparison.Ordinal)).Order().Take(5)];
+            .Where(name => System.IO.Path.GetExtension(name) is ".safetensors" or ".bin").Order(StringComparer.Ordinal).Take(5)];
         return new(CheckpointFailure.NoCheckpoint, folder, null, candidates.Length == 0 ? "no weights" : $"only {string.Join(", ", candidates)}",
             $"{CheckpointFiles.Single} or {CheckpointFiles.Index}",
             "Give the path of the .safetensors file itself, or convert .bin weights with save_pretrained(safe_serialization=True).");
@@ -166,7 +166,7 @@ public sealed class Checkpoint : IDisposable
         string module = ModuleName.OfTensor(name, out string parameter).Name;
         var near = _tensors.Keys.FirstOrDefault(key => ModuleName.OfTensor(key, out string other).Name == module && other == parameter)
             ?? _tensors.Keys.FirstOrDefault(key => ModuleName.OfTensor(key, out _).Name == module) ?? Tensors.FirstOrDefault()?.Name ?? "none";
-        return new(CheckpointFailure.TensorNotFound, Path, name, "no such tensor", $"one of {_tensors.Count}, such as {CheckpointException.Quote(near)}",
-            "Correct the name.");
+        return new(CheckpointFailure.TensorNotFound, Path, name, "no such tensor",
+            $"one of {_tensors.Count}, such as {CheckpointException.Quote(near)}", "Correct the name.");
     }
 }

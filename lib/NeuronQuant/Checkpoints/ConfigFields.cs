@@ -89,7 +89,8 @@ internal sealed class ConfigFields(string file, JsonElement element, string pref
     }
 
     private CheckpointException Type(string name, JsonElement value, string expected) => new(CheckpointFailure.ConfigFieldType, file,
-        prefix + name, value.ValueKind == JsonValueKind.Number ? $"the number {Clip(value)}" : $"JSON {value.ValueKind}", expected, "Correct the field.");
+        prefix + name, value.ValueKind == JsonValueKind.Number ? $"the number {Clip(value)}" : $"JSON {value.ValueKind}", expected,
+        "Correct the field.");
 
     private static string Clip(JsonElement value) => value.GetRawText() is { Length: > 40 } text ? text[..40] + "..." : value.GetRawText();
 }

@@ -72,7 +72,8 @@ internal static class ModelConfigReader
         if (type is not null && byType < 0)
             throw fields.Unsupported("model_type", CheckpointException.Quote(type), string.Join(", ", Known.Select(row => row.Type)), remedy);
         if (architecture is not null && byName < 0)
-            throw fields.Unsupported("architectures", CheckpointException.Quote(architecture), string.Join(", ", Known.Select(r => r.Architecture)), remedy);
+            throw fields.Unsupported("architectures", CheckpointException.Quote(architecture),
+                string.Join(", ", Known.Select(row => row.Architecture)), remedy);
         if (type is not null && architecture is not null && byType != byName)
             throw fields.Value("architectures", CheckpointException.Quote(architecture), $"{Known[byType].Architecture}, since model_type is {type}");
         return Known[Math.Max(byType, byName)].Family;

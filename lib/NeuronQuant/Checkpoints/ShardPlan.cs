@@ -31,7 +31,8 @@ internal static class ShardPlan
     {
         ArgumentOutOfRangeException.ThrowIfLessThan(maximumShardBytes, 1);
         var groups = Divide(Check(folder, declarations), maximumShardBytes);
-        return [.. groups.Select((group, i) => Layout(folder, groups.Count == 1 ? CheckpointFiles.Single : CheckpointFiles.Shard(i + 1, groups.Count), group))];
+        return groups is [var only] ? [Layout(folder, CheckpointFiles.Single, only)]
+            : [.. groups.Select((group, i) => Layout(folder, CheckpointFiles.Shard(i + 1, groups.Count), group))];
     }
 
     /// <summary>The index over several shards, in the order of the names, as Hugging Face writes it.</summary>
@@ -45,8 +46,8 @@ internal static class ShardPlan
             json.WriteNumber("total_size", shards.Sum(shard => shard.Tensors.Sum(tensor => tensor.ByteCount)));
             json.WriteEndObject();
             json.WriteStartObject("weight_map");
-            foreach (var (name, file) in shards.SelectMany(s => s.Tensors.Select(t => (t.Name, s.FileName))).OrderBy(e => e.Name, StringComparer.Ordinal))
-                json.WriteString(name, file);
+            var places = shards.SelectMany(shard => shard.Tensors.Select(tensor => (tensor.Name, shard.FileName)));
+            foreach (var (name, file) in places.OrderBy(place => place.Name, StringComparer.Ordinal)) json.WriteString(name, file);
             json.WriteEndObject();
             json.WriteEndObject();
         }

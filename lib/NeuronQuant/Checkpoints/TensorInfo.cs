@@ -36,7 +36,7 @@ public sealed record TensorInfo(string Name, TensorType Type, ImmutableArray<lon
     {
         Int128 bits = (Int128)elements * type.BitSize();
         partialByte = bits % 8 != 0;
-        return partialByte || bits > long.MaxValue ? null : (long)(bits / 8);
+        return partialByte || bits / 8 > long.MaxValue ? null : (long)(bits / 8);
     }
 
     /// <summary>Equal when all members are, the shape by its dimensions.</summary>
