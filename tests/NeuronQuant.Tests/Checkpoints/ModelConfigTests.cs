@@ -169,7 +169,8 @@ public sealed class ModelConfigTests : IDisposable
     [InlineData("rope_theta", "{\"rope_theta\": 1000, \"rope_parameters\": {\"rope_theta\": 10000}}")]
     [InlineData("rope_scaling", "{\"rope_parameters\": {\"rope_theta\": 1}, \"rope_scaling\": {\"type\": \"llama3\", "
         + Stretch + "}}")]
-    [InlineData("rope_scaling.high_freq_factor", "{\"rope_scaling\": {\"type\": \"llama3\", \"factor\": 8, \"low_freq_factor\": 4, \"high_freq_factor\": 4, "
+    [InlineData("rope_scaling.high_freq_factor",
+        "{\"rope_scaling\": {\"type\": \"llama3\", \"factor\": 8, \"low_freq_factor\": 4, \"high_freq_factor\": 4, "
         + "\"original_max_position_embeddings\": 8192}}")]
     public void AContradictionIsNamed(string field, string fields) => Refused(CheckpointFailure.ConfigFieldValue, field, () => With("llama", fields));
 
