@@ -13,8 +13,9 @@ internal static class AuditExclusions
 {
     public static IEnumerable<AuditFinding> Compare(Checkpoint written, QuantizationPlan plan, IReadOnlyList<string> entries, CheckpointLayout layout)
     {
-        if (plan.Modules.Any(module => module.Type == "lm_head") && plan.Notes.Any(note => note.StartsWith("lm_head", StringComparison.Ordinal)) && !entries.Contains("lm_head"))
-            yield return new AuditFinding(AuditDefect.ExclusionDisagrees, "lm_head", plan.Notes[0]);
+        if (plan.AddedTiedHead && !entries.Contains("lm_head"))
+            yield return new AuditFinding(AuditDefect.ExclusionDisagrees, "lm_head",
+                "it shares the embedding's weight, with which NxDI overwrites it, so it cannot be quantized. Add \"lm_head\" to modules_to_not_convert.");
         if (layout == CheckpointLayout.Fake) yield break;
         foreach (var module in plan.Modules)
         {

@@ -34,6 +34,9 @@ public sealed class QuantizationPlan
     /// <summary>What the plan decided on its own, in sentences.</summary>
     public IReadOnlyList<string> Notes { get; }
 
+    /// <summary>True when "lm_head" is among the entries only because the plan added it for a tied head.</summary>
+    public bool AddedTiedHead { get; private init; }
+
     /// <summary>All linear modules, in the order of a forward pass.</summary>
     public IEnumerable<ModuleName> Modules => _formats.Keys;
 
@@ -66,7 +69,8 @@ public sealed class QuantizationPlan
                 "NxDI ignores modules_to_not_convert with per_tensor_symmetric, so the file and the graph would disagree. Use per_channel_symmetric.");
         var notes = new List<string>();
         var entries = modulesToNotConvert.ToList();
-        if (tiedHead && !entries.Any(entry => "lm_head".Contains(entry, StringComparison.Ordinal)))
+        bool addHead = tiedHead && !entries.Any(entry => "lm_head".Contains(entry, StringComparison.Ordinal));
+        if (addHead)
         {
             entries.Add("lm_head");
             notes.Add("lm_head shares the embedding's weight (tie_word_embeddings), so it stays in bf16; \"lm_head\" was added to modules_to_not_convert.");
@@ -78,7 +82,10 @@ public sealed class QuantizationPlan
         if (attentionBias && modules.Any(module => module.Type == "self_attn.q_proj" && !kept.Contains(module)))
             notes.Add("q, k and v have biases, and NxD raises NotImplementedError for quantized attention with biases (neuronx-distributed issue 60); keep \"self_attn\".");
         return new QuantizationPlan(format, granularity, entries,
-            modules.ToDictionary(module => module, module => kept.Contains(module) || (tiedHead && module.Type == "lm_head") ? Format.Bf16 : format), notes);
+            modules.ToDictionary(module => module, module => kept.Contains(module) || (tiedHead && module.Type == "lm_head") ? Format.Bf16 : format), notes)
+        {
+            AddedTiedHead = addHead,
+        };
     }
 
     /// <summary>The linear modules of a checkpoint, in the order of a forward pass.</summary>

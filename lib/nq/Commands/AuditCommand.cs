@@ -1,0 +1,43 @@
+using System.CommandLine;
+using NeuronQuant.Checkpoints;
+using NeuronQuant.Neuron;
+
+namespace NeuronQuant.CommandLine.Commands;
+
+/// <summary><c>nq audit</c>: replay NxDI's quantization on a written folder; exit code 1 when anything was found.</summary>
+internal static class AuditCommand
+{
+    public static Command Create()
+    {
+        var source = new Argument<string>("SOURCE") { Description = "The checkpoint in floating point." };
+        var written = new Argument<string>("WRITTEN") { Description = "The folder that was written from it." };
+        var (json, keep) = (Arguments.Json(), Arguments.Keep());
+        var command = new Command("audit", "Check a written folder as NxD Inference's loader would, and replay its quantization.") { source, written, keep, json };
+        command.SetAction((result, cancellation) => Task.FromResult(Run(
+            result.GetRequiredValue(source), result.GetRequiredValue(written), result.GetValue(keep), result.GetValue(json), cancellation)));
+        return command;
+    }
+
+    private static int Run(string sourcePath, string written, string[]? keep, bool json, CancellationToken cancellation)
+    {
+        using var source = Checkpoint.Open(sourcePath);
+        var report = Terminal.WithProgress("auditing", progress => CheckpointAudit.Run(source, written, keep is { Length: > 0 } ? keep : null, progress, cancellation));
+        if (json)
+        {
+            Terminal.Json(new
+            {
+                report.Passed,
+                report.Layout,
+                report.Plan,
+                integers_changed = report.Changed,
+                modules = report.Modules.Select(module => new { module = module.Module.Name, module.Stored, module.Weights, module.Changed }),
+                report.Findings,
+            });
+            return report.Passed ? 0 : 1;
+        }
+        Terminal.Show(report.ToTable());
+        if (!report.Passed) Terminal.Show(report.ToFindingsTable());
+        Terminal.Say($"{report}");
+        return report.Passed ? 0 : 1;
+    }
+}

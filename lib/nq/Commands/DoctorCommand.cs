@@ -1,0 +1,48 @@
+using System.CommandLine;
+using System.Runtime.InteropServices;
+using System.Runtime.Intrinsics;
+using NeuronQuant.Display;
+
+namespace NeuronQuant.CommandLine.Commands;
+
+/// <summary>One line of the doctor's report.</summary>
+internal sealed record Diagnosis(string Item, string State, string Remedy);
+
+/// <summary><c>nq doctor</c>: what this machine has for the workbook, and how to get what it lacks. Nothing optional is a failure.</summary>
+internal static class DoctorCommand
+{
+    public static Command Create()
+    {
+        var json = Arguments.Json();
+        var command = new Command("doctor", "Say what this machine has for the workbook, and how to get what it lacks.") { json };
+        command.SetAction(result => Run(result.GetValue(json)));
+        return command;
+    }
+
+    private static int Run(bool json)
+    {
+        var status = Workbook.Start();
+        var lines = Examine().ToArray();
+        if (json)
+        {
+            Terminal.Json(new { version = status.Version, items = lines, adapters = status.Adapters, status.Advice });
+            return 0;
+        }
+        var table = new Table($"NeuronQuant {status.Version}", "item", "state", "what it means, or how to get it");
+        foreach (var line in lines) table.Row(line.Item, line.State, line.Remedy);
+        Terminal.Show(table);
+        Terminal.Say($"{status}");
+        return 0;
+    }
+
+    private static IEnumerable<Diagnosis> Examine()
+    {
+        yield return new Diagnosis(".NET", RuntimeInformation.FrameworkDescription, "the library needs .NET 10");
+        int bits = Vector512.IsHardwareAccelerated ? 512 : Vector256.IsHardwareAccelerated ? 256 : Vector128.IsHardwareAccelerated ? 128 : 0;
+        yield return new Diagnosis("vectors", $"{bits} bit", bits >= 256 ? "kernels run at full width" : "kernels run, slower");
+        yield return new Diagnosis("processors", $"{Environment.ProcessorCount}", RuntimeInformation.ProcessArchitecture.ToString());
+        yield return new Diagnosis("memory", FormattableString.Invariant($"{GC.GetGCMemoryInfo().TotalAvailableMemoryBytes / (double)(1 << 30):0.0} GiB"), "checkpoints stream: a model need not fit");
+        bool device = Directory.Exists("/dev") && Directory.EnumerateFileSystemEntries("/dev", "neuron*").Any();
+        yield return new Diagnosis("Neuron device", device ? "present" : "absent", device ? "this host can compile and run" : "quantizing, writing and auditing need none; running needs an Inf2 host");
+    }
+}

@@ -1,0 +1,53 @@
+using System.CommandLine;
+using NeuronQuant.Checkpoints;
+using NeuronQuant.Formats;
+using NeuronQuant.Neuron;
+using NeuronQuant.Quantization;
+
+namespace NeuronQuant.CommandLine.Commands;
+
+/// <summary><c>nq quantize</c>: round to nearest as NxDI would, and write the folder that NxDI loads (nxd) or a bf16 folder (fake).</summary>
+internal static class QuantizeCommand
+{
+    public static Command Create()
+    {
+        var (model, json, keep) = (Arguments.Model(), Arguments.Json(), Arguments.Keep());
+        var output = new Option<string>("--out") { Description = "The folder to write; it appears whole or not at all.", Required = true };
+        var format = Arguments.Choice("--format", "Format of the quantized weights", "int8", "int8", "f8e4m3", "f8e5m2");
+        var type = Arguments.Choice("--type", "NxDI's quantization_type", "per_channel_symmetric", "per_channel_symmetric", "per_tensor_symmetric");
+        var layout = Arguments.Choice("--layout", "Codes and scales for NxDI, or fake-quantized bf16 weights", "nxd", "nxd", "fake");
+        var grid = Arguments.Choice("--grid", "Grid of layout fake; autoround and half lose integers in NxDI, and are there to show it", "nxd", "nxd", "autoround", "half");
+        var overwrite = new Option<bool>("--overwrite") { Description = "Replace a checkpoint that is already in the folder." };
+        var command = new Command("quantize", "Quantize a checkpoint by round to nearest, exactly as NxD Inference does.")
+        {
+            model, output, format, type, keep, layout, grid, overwrite, json,
+        };
+        command.SetAction((result, cancellation) => Task.FromResult(Run(
+            result.GetRequiredValue(model), result.GetRequiredValue(output), FormatNames.Parse(result.GetRequiredValue(format)),
+            GranularityNames.Parse(result.GetRequiredValue(type)), result.GetValue(keep) ?? [], result.GetRequiredValue(layout) == "fake" ? CheckpointLayout.Fake : CheckpointLayout.Nxd,
+            result.GetRequiredValue(grid), result.GetValue(overwrite), result.GetValue(json), cancellation)));
+        return command;
+    }
+
+    private static int Run(
+        string model, string output, Format format, Granularity granularity, string[] keep, CheckpointLayout layout, string gridName, bool overwrite, bool json,
+        CancellationToken cancellation)
+    {
+        using var source = Checkpoint.Open(model);
+        if (source.HasConfig) ExpectedTensors.Check(source, source.Config);
+        var plan = QuantizationPlan.Create(source, format, granularity, keep);
+        var grid = gridName == "nxd" ? null : Grid.Parse(gridName);
+        var record = Terminal.WithProgress("quantizing", progress => NeuronCheckpoint.Write(source, output, plan, layout, grid, overwrite, progress, cancellation));
+        using var written = Checkpoint.Open(output);
+        if (json)
+        {
+            Terminal.Json(new { record, plan.Notes, source_bytes = source.ByteCount, bytes = written.ByteCount, kept = plan.Kept.Select(module => module.Name) });
+            return 0;
+        }
+        foreach (string note in plan.Notes) Terminal.Warn(note);
+        if (grid is not null) Terminal.Warn($"the grid '{grid}' does not survive NxDI's second rounding: run nq audit {model} {output} for the count.");
+        Terminal.Say(FormattableString.Invariant(
+            $"{output}: {record.QuantizationDtype} {record.QuantizationType}, layout {record.Layout}; {plan.Modules.Count() - plan.Kept.Count()} modules quantized, {plan.Kept.Count()} kept in bf16; {source.ByteCount / 1e9:0.####} GB -> {written.ByteCount / 1e9:0.####} GB"));
+        return 0;
+    }
+}
