@@ -21,17 +21,17 @@ public static class Program
         }
         catch (UsageException exception)
         {
-            ErrorConsole.Write(exception.Message);
+            Terminal.WriteError(exception.Message);
             return 2;
         }
         catch (OperationCanceledException)
         {
-            ErrorConsole.Write("Cancelled.");
+            Terminal.WriteError("Cancelled.");
             return 1;
         }
         catch (Exception exception) when (IsExplained(exception))
         {
-            ErrorConsole.Write(exception.Message);
+            Terminal.WriteError(exception.Message);
             return 1;
         }
     }

@@ -2,7 +2,6 @@ using System.CommandLine;
 using System.Diagnostics;
 using System.Globalization;
 using NeuronQuant.CommandLine.Notebooks;
-using Spectre.Console;
 
 namespace NeuronQuant.CommandLine.Commands;
 
@@ -50,15 +49,15 @@ internal static class RunCommand
             progress.Clear();
             var seconds = clock.Elapsed.TotalSeconds.ToString("0.0", CultureInfo.InvariantCulture);
             var verdict = result.Failure is null ? "[green]ok[/]    " : "[red]failed[/]";
-            AnsiConsole.MarkupLine($"{verdict} {Markup.Escape(result.Executed.Name)}  {result.CellsRun} cells, {seconds} s");
+            Terminal.WriteLine($"{verdict} {Terminal.Escape(result.Executed.Name)}  {result.CellsRun} cells, {seconds} s");
         }, cancellation);
         Workbook.ProgressSink = null;
         if (failure is not null)
         {
-            ErrorConsole.Write(failure.ToString());
+            Terminal.WriteError(failure.ToString());
             return 1;
         }
-        AnsiConsole.MarkupLine($"The book is in {Markup.Escape(Path.Combine(Path.GetRelativePath(Directory.GetCurrentDirectory(), request.Output), "index.html"))}");
+        Terminal.WriteLine($"The book is in {Terminal.Escape(Path.Combine(Path.GetRelativePath(Directory.GetCurrentDirectory(), request.Output), "index.html"))}");
         return 0;
     }
 }

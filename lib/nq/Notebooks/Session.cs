@@ -25,7 +25,7 @@ internal sealed record CellResult(JsonArray Outputs, CellError? Error);
 /// </remarks>
 internal sealed class Session
 {
-    private static readonly TimeSpan Grace = TimeSpan.FromSeconds(2);
+    private static readonly TimeSpan Grace = TimeSpan.FromSeconds(1.5);
     private static readonly string[] Usings =
     [
         "System", "System.Text", "System.Collections", "System.Collections.Generic", "System.Threading.Tasks", "System.Linq",
@@ -62,8 +62,11 @@ internal sealed class Session
         using var stop = CancellationTokenSource.CreateLinkedTokenSource(cancellation);
         _count++;
         var outputs = new CellOutputs();
-        var ended = Start(source, outputs, stop.Token);
+        var compiled = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
         Workbook.Cancellation = stop.Token;
+        var ended = Start(source, outputs, compiled, stop.Token);
+        // The compiler's own start, seconds in the first cell, is not the cell's time.
+        await Task.WhenAny(compiled.Task, ended);
         var limit = Task.Delay(timeout ?? Timeout.InfiniteTimeSpan, stop.Token);
         CellError? error;
         if (await Task.WhenAny(ended, limit) == ended) error = await ended;
@@ -82,26 +85,27 @@ internal sealed class Session
         return new CellResult(outputs.Close(), error);
     }
 
-    private Task<CellError?> Start(string source, CellOutputs outputs, CancellationToken cancellation)
+    private Task<CellError?> Start(string source, CellOutputs outputs, TaskCompletionSource compiled, CancellationToken cancellation)
     {
         var completion = new TaskCompletionSource<CellError?>(TaskCreationOptions.RunContinuationsAsynchronously);
         var thread = new Thread(() =>
         {
             CellOutputs.Current = outputs;
-            completion.SetResult(Execute(source, outputs, cancellation));
+            completion.SetResult(Execute(source, outputs, compiled, cancellation));
         }, 16 << 20)
         { IsBackground = true, Name = "cell" };
         thread.Start();
         return completion.Task;
     }
 
-    private CellError? Execute(string source, CellOutputs outputs, CancellationToken cancellation)
+    private CellError? Execute(string source, CellOutputs outputs, TaskCompletionSource compiled, CancellationToken cancellation)
     {
         var file = $"cell-{_count}";
         try
         {
             var script = Compile(source, file, out var error);
             if (error is not null) return error;
+            compiled.SetResult();
             var run = _state is null ? script.RunAsync(null, _ => true, cancellation) : script.RunFromAsync(_state, _ => true, cancellation);
             _state = run.GetAwaiter().GetResult();
             if (_state.Exception is { } exception) return CellError.Thrown(exception, file, source);
