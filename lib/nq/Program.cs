@@ -1,10 +1,51 @@
 using System.CommandLine;
+using NeuronQuant.CommandLine.Commands;
 
 namespace NeuronQuant.CommandLine;
 
 /// <summary>The entry point of <c>nq</c>.</summary>
+/// <remarks>
+/// Exit code 0 = done, 1 = found something or failed, 2 = usage. An exception type of this program or its library carries a message that
+/// says what was found and what to do: it is printed alone. Any other is a defect and keeps its stack trace.
+/// </remarks>
 public static class Program
 {
-    /// <summary>Runs one command. Exit code 0 = done, 1 = found something or failed, 2 = usage.</summary>
-    public static int Main(string[] args) => new RootCommand("Learn, reproduce and apply LLM weight quantization for AWS Inferentia.").Parse(args).Invoke();
+    /// <summary>Runs one command.</summary>
+    public static async Task<int> Main(string[] args)
+    {
+        var parsed = Root().Parse(args);
+        try
+        {
+            var code = await parsed.InvokeAsync(new InvocationConfiguration { EnableDefaultExceptionHandler = false });
+            return parsed.Errors.Count > 0 ? 2 : code;
+        }
+        catch (UsageException exception)
+        {
+            Terminal.WriteError(exception.Message);
+            return 2;
+        }
+        catch (OperationCanceledException)
+        {
+            Terminal.WriteError("Cancelled.");
+            return 1;
+        }
+        catch (Exception exception) when (IsExplained(exception))
+        {
+            Terminal.WriteError(exception.Message);
+            return 1;
+        }
+    }
+
+    private static RootCommand Root() => new("Learn, reproduce and apply LLM weight quantization for AWS Inferentia.")
+    {
+        RunCommand.Create(),
+        InspectCommand.Create(),
+        SensitivityCommand.Create(),
+        QuantizeCommand.Create(),
+        AuditCommand.Create(),
+        DoctorCommand.Create(),
+    };
+
+    private static bool IsExplained(Exception exception) => exception is IOException or UnauthorizedAccessException or InvalidDataException
+        || exception.GetType().Namespace?.StartsWith(nameof(NeuronQuant), StringComparison.Ordinal) == true;
 }

@@ -35,7 +35,8 @@ internal sealed record CategoryLabels(string[] Texts, int Every, bool IsSlanted,
         canvas.Close();
     }
 
-    private static int Nice(double atLeast)
+    /// <summary>The least easily counted step that is not below this one.</summary>
+    public static int Nice(double atLeast)
     {
         foreach (var step in new[] { 1, 2, 4, 5, 8, 10, 16, 20, 32, 50, 64, 100, 128, 200, 256, 500, 512, 1000 })
             if (step >= atLeast) return step;

@@ -19,7 +19,7 @@ internal sealed class ColourScale
         (_low, _high) = IsEmpty ? (0, 1) : (shown.Min(), shown.Max());
         var oneValue = _low == _high;
         _ticks = oneValue || IsEmpty ? new Ticks([_low], [Numbers.Short(_low)], _low, _high)
-            : matrix.LogColour ? Ticks.Logarithmic(_low, _high) : Ticks.Linear(_low, _high, 5);
+            : matrix.LogColour ? Ticks.Logarithmic(_low, _high) : Ticks.Linear(_low, _high, 6);
         if (_ticks.Values.Count(Shows) < 2 && !oneValue) _ticks = new Ticks([_low, _high], [Numbers.Short(_low), Numbers.Short(_high)], _low, _high);
         Notes = NotesFor(matrix, shown.Length);
     }
@@ -83,7 +83,7 @@ internal sealed class ColourScale
     {
         var missing = matrix.Values.Length - shown;
         if (missing == 0) return [];
-        var reason = matrix.LogColour ? "NaN, infinite, or not positive on a logarithmic scale" : "NaN or infinite";
-        return [$"Grey: {missing} of {matrix.Values.Length} cells, because they are {reason}."];
+        var reason = matrix.LogColour ? "NaN, infinite, or not positive under a logarithmic scale" : "NaN or infinite";
+        return [$"Grey: {missing} of {matrix.Values.Length} cells ({reason})."];
     }
 }

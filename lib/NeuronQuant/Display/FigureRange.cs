@@ -55,8 +55,8 @@ internal sealed record FigureRange(double MinimumX, double MaximumX, double Mini
         var total = figure.Kind == FigureKind.Histogram ? raw.Count() : y.Length;
         var notPositive = figure.IsLogY && figure.Kind != FigureKind.Histogram ? y.Count(v => v <= 0 && double.IsFinite(v)) : 0;
         var notes = new List<string>();
-        if (notFinite > 0) notes.Add($"Not drawn: {notFinite} of {total} values, because they are NaN or infinite.");
-        if (notPositive > 0) notes.Add($"Not drawn: {notPositive} of {total} values, because a logarithmic axis has no place for zero or less.");
+        if (notFinite > 0) notes.Add($"Not drawn: {notFinite} of {total} values (NaN or infinite).");
+        if (notPositive > 0) notes.Add($"Not drawn: {notPositive} of {total} values (zero or less, which a logarithmic axis cannot show).");
         foreach (var threshold in figure.Thresholds.Where(t => figure.IsLogY && t.Value <= 0))
             notes.Add($"Not drawn: the line \"{threshold.Label}\" at {Numbers.Short(threshold.Value)}, which a logarithmic axis cannot show.");
         return [.. notes];

@@ -7,6 +7,9 @@ namespace NeuronQuant.Display;
 /// </remarks>
 internal static class FigureSvg
 {
+    /// <summary>The heading's size as measured: bold letters are wider than the estimate for plain ones.</summary>
+    public const double TitleSize = 16.5;
+
     private const double Side = 16;
     private const double LegendRow = 18;
 
@@ -15,7 +18,7 @@ internal static class FigureSvg
         if (figure.Kind == FigureKind.HeatMap) return HeatMapSvg.Render(figure);
         var histograms = figure.Kind == FigureKind.Histogram ? HistogramBins.Count(figure) : [];
         var range = FigureRange.Of(figure, histograms);
-        var title = TextWidth.Wrap(figure.Title, 15, figure.Width - (2 * Side), 2);
+        var title = TextWidth.Wrap(figure.Title, TitleSize, figure.Width - (2 * Side), 2);
         var legend = LegendRows(Legend(figure), figure.Width - (2 * Side));
         var top = Heading(title) + (legend.Count * LegendRow) + 10;
         var frame = FigureFrame.Plan(figure, range, top, range.Notes.Length * 15);
@@ -34,7 +37,7 @@ internal static class FigureSvg
     }
 
     /// <summary>Height of the heading.</summary>
-    public static double Heading(string[] lines) => 14 + (lines.Length * 19);
+    public static double Heading(string[] lines) => 18 + (lines.Length * 19);
 
     public static void WriteTitle(SvgCanvas canvas, string[] lines)
     {
@@ -53,37 +56,37 @@ internal static class FigureSvg
         canvas.Text((frame.Left + frame.Right) / 2, (frame.Top + frame.Bottom) / 2, "No data to draw", $"text-anchor=\"middle\" font-size=\"14\" fill=\"{Palette.Muted}\"");
     }
 
-    private static List<(string Name, string Colour, bool IsLine)> Legend(Figure figure)
+    private static List<(string Name, string Colour, string? Dash)> Legend(Figure figure)
     {
         var names = figure.Lines.Select(s => s.Name).Concat(figure.Bars.Select(s => s.Name)).Concat(figure.Histograms.Select(s => s.Name)).ToList();
         var hasHighlight = figure.Highlighted.Count > 0;
-        var entries = names.Select((name, i) => (name, Palette.Series(FigureMarks.SeriesColourIndex(figure, i)), figure.Kind == FigureKind.Line)).ToList();
-        if (hasHighlight) entries.Add((figure.HighlightLabel, Palette.Highlight, false));
+        var entries = names.Select((name, i) => (name, Palette.Series(FigureMarks.SeriesColourIndex(figure, i)), figure.Kind == FigureKind.Line ? Palette.Dash(i) : null)).ToList();
+        if (hasHighlight) entries.Add((figure.HighlightLabel, Palette.Highlight, null));
         return names.Count > 1 || hasHighlight ? [.. entries.Where(entry => entry.name.Length > 0)] : [];
     }
 
-    private static List<List<(double X, string Name, string Colour, bool IsLine)>> LegendRows(List<(string Name, string Colour, bool IsLine)> entries, double width)
+    private static List<List<(double X, string Name, string Colour, string? Dash)>> LegendRows(List<(string Name, string Colour, string? Dash)> entries, double width)
     {
-        var rows = new List<List<(double, string, string, bool)>>();
+        var rows = new List<List<(double, string, string, string?)>>();
         var x = double.PositiveInfinity;
-        foreach (var (name, colour, isLine) in entries)
+        foreach (var (name, colour, dash) in entries)
         {
             var text = TextWidth.Cut(name, 12, width - 24);
             var needed = 24 + TextWidth.Of(text, 12);
             if (x + needed > Side + width) (x, rows) = (Side, [.. rows, []]);
-            rows[^1].Add((x, text, colour, isLine));
+            rows[^1].Add((x, text, colour, dash));
             x += needed + 14;
         }
         return rows;
     }
 
-    private static void WriteLegend(SvgCanvas canvas, List<List<(double X, string Name, string Colour, bool IsLine)>> rows, double top)
+    private static void WriteLegend(SvgCanvas canvas, List<List<(double X, string Name, string Colour, string? Dash)>> rows, double top)
     {
         for (var row = 0; row < rows.Count; row++)
-            foreach (var (x, name, colour, isLine) in rows[row])
+            foreach (var (x, name, colour, dash) in rows[row])
             {
                 var middle = top + 6 + (row * LegendRow);
-                if (isLine) canvas.Line(x, middle, x + 18, middle, $"stroke=\"{colour}\" stroke-width=\"2.5\"");
+                if (dash is not null) canvas.Line(x, middle, x + 18, middle, $"stroke=\"{colour}\" stroke-width=\"2.5\"{dash}");
                 else canvas.Rect(x + 3, middle - 6, 12, 12, $"rx=\"2\" fill=\"{colour}\"");
                 canvas.Text(x + 23, middle + 4, name);
             }

@@ -17,7 +17,7 @@ internal static class HeatMapSvg
     public static string Render(Figure figure)
     {
         var matrix = figure.Matrix!;
-        var title = TextWidth.Wrap(figure.Title, 15, figure.Width - 32, 2);
+        var title = TextWidth.Wrap(figure.Title, FigureSvg.TitleSize, figure.Width - 32, 2);
         var colours = ColourScale.Of(matrix);
         var rowLabels = matrix.Rows.Select(label => TextWidth.Cut(label, 11, 150)).ToArray();
         var left = 16 + (figure.YTitle.Length > 0 ? 20 : 0) + rowLabels.Select(l => TextWidth.Of(l, 11)).DefaultIfEmpty(0).Max() + 8;
@@ -54,7 +54,7 @@ internal static class HeatMapSvg
 
     private static void WriteRowLabels(SvgCanvas canvas, string[] labels, Grid grid)
     {
-        var every = Math.Max(1, (int)Math.Ceiling(12 / grid.Height));
+        var every = CategoryLabels.Nice(12 / grid.Height);
         canvas.Open("font-size=\"11\" text-anchor=\"end\"");
         for (var i = 0; i < labels.Length; i += every) canvas.Text(grid.Left - 7, grid.Top + ((i + 0.5) * grid.Height) + 4, labels[i]);
         canvas.Close();
@@ -74,7 +74,7 @@ internal static class HeatMapSvg
         if (!matrix.ShowValues) return;
         var size = Math.Clamp(Math.Min(grid.Height * 0.5, grid.Width / 4), 6, 12);
         canvas.Open($"text-anchor=\"middle\" font-size=\"{Numbers.Coordinate(size)}\"");
-        Each(matrix, (row, column, value) => canvas.Text(grid.X(column + 0.5), grid.Y(row + 0.5) + (size * 0.36), Numbers.Short(value), $"fill=\"{colours.InkOn(value)}\""));
+        Each(matrix, (row, column, value) => canvas.Text(grid.X(column + 0.5), grid.Y(row + 0.5) + (size * 0.36), Numbers.Short(value, 3), $"fill=\"{colours.InkOn(value)}\""));
         canvas.Close();
     }
 

@@ -10,15 +10,15 @@ namespace NeuronQuant.Display;
 /// </remarks>
 internal static class Numbers
 {
-    /// <summary>Four significant digits: 0.1234, 12.35, 12346, 1.235e-5; "NaN" and "infinity" are spelled out.</summary>
-    public static string Short(double value)
+    /// <summary>Four significant digits, unless told otherwise: 0.1234, 12.35, 12346, 1.235e-5; "NaN" and "infinity" are spelled out.</summary>
+    public static string Short(double value, int digits = 4)
     {
         if (double.IsNaN(value)) return "NaN";
         if (double.IsInfinity(value)) return value > 0 ? "infinity" : "-infinity";
         if (value == 0) return "0";
         var magnitude = Math.Abs(value);
-        if (magnitude >= 1e7 || magnitude < 1e-4) return value.ToString("0.###e0", CultureInfo.InvariantCulture);
-        var decimals = Math.Max(0, 3 - (int)Math.Floor(Math.Log10(magnitude)));
+        if (magnitude >= 1e7 || magnitude < 1e-4) return value.ToString("0." + new string('#', digits - 1) + "e0", CultureInfo.InvariantCulture);
+        var decimals = Math.Max(0, digits - 1 - (int)Math.Floor(Math.Log10(magnitude)));
         return Fixed(value, Math.Min(decimals, 8));
     }
 

@@ -39,9 +39,11 @@ internal sealed record Ticks(double[] Values, string[] Labels, double Minimum, d
                     from multiple in multiples
                     let value = multiple * Math.Pow(10, exponent)
                     where value >= minimum * (1 - 1e-9) && value <= maximum * (1 + 1e-9)
-                    select (value, label: LogLabel(multiple, exponent));
+                    select (value, multiple, exponent);
         var all = marks.ToArray();
-        return new Ticks([.. all.Select(m => m.value)], [.. all.Select(m => m.label)], minimum, maximum);
+        // One manner for the whole axis: plain numbers while all are short.
+        var plain = all.All(m => m.exponent is >= -3 and <= 4);
+        return new Ticks([.. all.Select(m => m.value)], [.. all.Select(m => LogLabel(m.multiple, m.exponent, plain))], minimum, maximum);
     }
 
     private static (double Minimum, double Maximum) Widen(double value) =>
@@ -65,12 +67,12 @@ internal sealed record Ticks(double[] Values, string[] Labels, double Minimum, d
         var digits = Math.Clamp(-(int)Math.Floor(Math.Log10(step / scale) + 1e-9), 0, 6);
         return [.. values.Select(v => Math.Abs(v) < step / 2
             ? "0"
-            : Numbers.Fixed(v / scale, digits) + "×" + Numbers.PowerOfTen(exponent))];
+            : (v / scale).ToString("0." + new string('0', digits), CultureInfo.InvariantCulture) + "×" + Numbers.PowerOfTen(exponent))];
     }
 
-    private static string LogLabel(int multiple, int exponent)
+    private static string LogLabel(int multiple, int exponent, bool plain)
     {
-        if (exponent is >= -2 and <= 3) return Numbers.Fixed(multiple * Math.Pow(10, exponent), 2);
+        if (plain || exponent == 0) return Numbers.Fixed(multiple * Math.Pow(10, exponent), 3);
         return multiple == 1 ? Numbers.PowerOfTen(exponent) : $"{multiple}×{Numbers.PowerOfTen(exponent)}";
     }
 }

@@ -21,10 +21,10 @@ internal static class AuditCommand
     private static int Run(string sourcePath, string written, string[]? keep, bool json, CancellationToken cancellation)
     {
         using var source = Checkpoint.Open(sourcePath);
-        var report = Terminal.WithProgress("auditing", progress => CheckpointAudit.Run(source, written, keep is { Length: > 0 } ? keep : null, progress, cancellation));
+        var report = CommandOutput.WithProgress("auditing", progress => CheckpointAudit.Run(source, written, keep is { Length: > 0 } ? keep : null, progress, cancellation), cancellation);
         if (json)
         {
-            Terminal.Json(new
+            CommandOutput.Json(new
             {
                 report.Passed,
                 report.Layout,
@@ -35,9 +35,9 @@ internal static class AuditCommand
             });
             return report.Passed ? 0 : 1;
         }
-        Terminal.Show(report.ToTable());
-        if (!report.Passed) Terminal.Show(report.ToFindingsTable());
-        Terminal.Say($"{report}");
+        CommandOutput.Show(report.ToTable());
+        if (!report.Passed) CommandOutput.Show(report.ToFindingsTable());
+        CommandOutput.Say($"{report}");
         return report.Passed ? 0 : 1;
     }
 }

@@ -25,13 +25,13 @@ internal static class DoctorCommand
         var lines = Examine().ToArray();
         if (json)
         {
-            Terminal.Json(new { version = status.Version, items = lines, adapters = status.Adapters, status.Advice });
+            CommandOutput.Json(new { version = status.Version, items = lines, adapters = status.Adapters, status.Advice });
             return 0;
         }
         var table = new Table($"NeuronQuant {status.Version}", "item", "state", "what it means, or how to get it");
         foreach (var line in lines) table.Row(line.Item, line.State, line.Remedy);
-        Terminal.Show(table);
-        Terminal.Say($"{status}");
+        CommandOutput.Show(table);
+        CommandOutput.Say($"{status}");
         return 0;
     }
 

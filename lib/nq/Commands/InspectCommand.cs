@@ -23,7 +23,7 @@ internal static class InspectCommand
         var groups = checkpoint.Tensors.GroupBy(tensor => (Module: ModuleName.OfTensor(tensor.Name, out string parameter).Type, Parameter: parameter, Stored: tensor.Type.Name())).ToArray();
         if (json)
         {
-            Terminal.Json(new
+            CommandOutput.Json(new
             {
                 path,
                 source = Path.GetFileName(checkpoint.Source),
@@ -36,15 +36,15 @@ internal static class InspectCommand
             });
             return 0;
         }
-        Terminal.Say(FormattableString.Invariant(
+        CommandOutput.Say(FormattableString.Invariant(
             $"{path}: {checkpoint.Tensors.Length} tensors, {checkpoint.Tensors.Sum(tensor => tensor.ElementCount) / 1e6:0.###} M parameters, {checkpoint.ByteCount / 1e9:0.####} GB in {checkpoint.Files.Count} file(s)"));
-        if (config is not null) Terminal.Show(ConfigTable(config));
-        else Terminal.Warn("there is no config.json beside the weights; shapes cannot be checked against it.");
+        if (config is not null) CommandOutput.Show(ConfigTable(config));
+        else CommandOutput.Note("there is no config.json beside the weights; shapes cannot be checked against it.");
         var table = new Table("", "module type", "tensor", "type", "shape of the first", "count", new Column("MB", "0.###"));
         foreach (var group in groups)
             table.Row(group.Key.Module, group.Key.Parameter, group.Key.Stored, $"[{string.Join(", ", group.First().Shape)}]", group.Count(), group.Sum(tensor => tensor.ByteCount) / 1e6);
-        Terminal.Show(table);
-        foreach (string note in checkpoint.Notes) Terminal.Warn(note);
+        CommandOutput.Show(table);
+        foreach (string note in checkpoint.Notes) CommandOutput.Note(note);
         return 0;
     }
 

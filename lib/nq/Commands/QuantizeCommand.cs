@@ -37,16 +37,16 @@ internal static class QuantizeCommand
         if (source.HasConfig) ExpectedTensors.Check(source, source.Config);
         var plan = QuantizationPlan.Create(source, format, granularity, keep);
         var grid = gridName == "nxd" ? null : Grid.Parse(gridName);
-        var record = Terminal.WithProgress("quantizing", progress => NeuronCheckpoint.Write(source, output, plan, layout, grid, overwrite, progress, cancellation));
+        var record = CommandOutput.WithProgress("quantizing", progress => NeuronCheckpoint.Write(source, output, plan, layout, grid, overwrite, progress, cancellation), cancellation);
         using var written = Checkpoint.Open(output);
         if (json)
         {
-            Terminal.Json(new { record, plan.Notes, source_bytes = source.ByteCount, bytes = written.ByteCount, kept = plan.Kept.Select(module => module.Name) });
+            CommandOutput.Json(new { record, plan.Notes, source_bytes = source.ByteCount, bytes = written.ByteCount, kept = plan.Kept.Select(module => module.Name) });
             return 0;
         }
-        foreach (string note in plan.Notes) Terminal.Warn(note);
-        if (grid is not null) Terminal.Warn($"the grid '{grid}' does not survive NxDI's second rounding: run nq audit {model} {output} for the count.");
-        Terminal.Say(FormattableString.Invariant(
+        foreach (string note in plan.Notes) CommandOutput.Note(note);
+        if (grid is not null) CommandOutput.Note($"the grid '{grid}' does not survive NxDI's second rounding: run nq audit {model} {output} for the count.");
+        CommandOutput.Say(FormattableString.Invariant(
             $"{output}: {record.QuantizationDtype} {record.QuantizationType}, layout {record.Layout}; {plan.Modules.Count() - plan.Kept.Count()} modules quantized, {plan.Kept.Count()} kept in bf16; {source.ByteCount / 1e9:0.####} GB -> {written.ByteCount / 1e9:0.####} GB"));
         return 0;
     }

@@ -18,13 +18,13 @@ internal static class SensitivityCommand
     private static int Run(string path, bool json, CancellationToken cancellation)
     {
         using var checkpoint = Checkpoint.Open(path);
-        var profile = Terminal.WithProgress("measuring", progress => ModelProfile.Measure(checkpoint, progress, cancellation));
+        var profile = CommandOutput.WithProgress("measuring", progress => ModelProfile.Measure(checkpoint, progress, cancellation), cancellation);
         if (!json)
         {
-            Terminal.Show(profile.ToTable());
+            CommandOutput.Show(profile.ToTable());
             return 0;
         }
-        Terminal.Json(new
+        CommandOutput.Json(new
         {
             path,
             modules = profile.Modules.Select(entry => new

@@ -1,0 +1,63 @@
+using System.CommandLine;
+using System.Diagnostics;
+using System.Globalization;
+using NeuronQuant.CommandLine.Notebooks;
+
+namespace NeuronQuant.CommandLine.Commands;
+
+/// <summary><c>nq run</c>: notebooks as a batch job, and as a book.</summary>
+internal static class RunCommand
+{
+    /// <summary>The command with its options.</summary>
+    public static Command Create()
+    {
+        var notebooks = new Argument<string[]>("notebooks")
+        {
+            Description = "Notebooks, or folders of notebooks. Default: the folder \"notebooks\" here or above.",
+            Arity = ArgumentArity.ZeroOrMore,
+        };
+        var parameters = new Option<string[]>("-p", "--parameter") { Description = "name=value: sets a parameter that a notebook declares.", Arity = ArgumentArity.OneOrMore };
+        var output = new Option<string>("--out") { Description = "Folder for the executed notebooks and the book. Default: out/book." };
+        var timeout = new Option<double?>("--timeout") { Description = "Seconds that a cell may take. Default: as long as it needs." };
+        var inPlace = new Option<bool>("--in-place") { Description = "Also writes the outputs into the notebooks themselves." };
+        timeout.Validators.Add(result =>
+        {
+            if (result.GetValueOrDefault<double?>() is <= 0) result.AddError("--timeout: give a number of seconds above zero.");
+        });
+        var command = new Command("run", "Runs notebooks from top to bottom and makes a book of them.") { notebooks, parameters, output, timeout, inPlace };
+        command.SetAction((parsed, cancellation) =>
+        {
+            var here = Directory.GetCurrentDirectory();
+            var request = new BookRequest(
+                NotebookSet.Find(parsed.GetValue(notebooks) ?? [], here),
+                Parameters.Parse(parsed.GetValue(parameters) ?? []),
+                Path.GetFullPath(parsed.GetValue(output) ?? Path.Combine(NotebookSet.Root(here), "out", "book")),
+                parsed.GetValue(timeout) is { } seconds ? TimeSpan.FromSeconds(seconds) : null,
+                parsed.GetValue(inPlace));
+            return RunAsync(request, cancellation);
+        });
+        return command;
+    }
+
+    private static async Task<int> RunAsync(BookRequest request, CancellationToken cancellation)
+    {
+        using var progress = new ProgressLine(Console.Error, Console.IsErrorRedirected);
+        Workbook.ProgressSink = progress.Show;
+        var clock = Stopwatch.StartNew();
+        var failure = await BookRun.RunAsync(request, notebook => { progress.Subject = notebook.Name; clock.Restart(); }, result =>
+        {
+            progress.Clear();
+            var seconds = clock.Elapsed.TotalSeconds.ToString("0.0", CultureInfo.InvariantCulture);
+            var verdict = result.Failure is null ? "[green]ok[/]    " : "[red]failed[/]";
+            Terminal.WriteLine($"{verdict} {Terminal.Escape(result.Executed.Name)}  {result.CellsRun} cells, {seconds} s");
+        }, cancellation);
+        Workbook.ProgressSink = null;
+        if (failure is not null)
+        {
+            Terminal.WriteError(failure.ToString());
+            return 1;
+        }
+        Terminal.WriteLine($"The book is in {Terminal.Escape(Path.Combine(Path.GetRelativePath(Directory.GetCurrentDirectory(), request.Output), "index.html"))}");
+        return 0;
+    }
+}

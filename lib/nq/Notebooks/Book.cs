@@ -1,0 +1,66 @@
+using System.Net;
+using System.Text;
+
+namespace NeuronQuant.CommandLine.Notebooks;
+
+/// <summary>Writes executed notebooks as a small web book: an index and one page for each.</summary>
+/// <remarks>
+/// No script, nothing from the network, one short style sheet in each page: a page can be mailed, printed, or opened in twenty years.
+/// Figures are the SVG of the notebooks' own outputs.
+/// </remarks>
+internal static class Book
+{
+    private const string Style = """
+        :root{color-scheme:light dark}
+        body{font:16px/1.6 system-ui,-apple-system,"Segoe UI",Arial,sans-serif;max-width:52rem;margin:0 auto;padding:1.5rem}
+        h1,h2,h3{line-height:1.25;margin:1.8em 0 .6em}h1{margin-top:.4em}
+        pre{font:13px/1.5 ui-monospace,Menlo,Consolas,"DejaVu Sans Mono",monospace;overflow-x:auto;margin:.6em 0;padding:.7em .9em;border-radius:6px}
+        .code{background:#f4f6f8;color:#1f2933;border-left:3px solid #0072b2}
+        .out{border-left:3px solid #c5ccd3;margin:.6em 0 1.4em;padding:.1em 0 .1em .9em;overflow-x:auto}.out pre{padding:0}
+        .err{color:#b00020}.k{color:#0b5cad}.s{color:#a3380d}.c{color:#5f7a5f;font-style:italic}.n{color:#8a3fa0}
+        code{font:.9em ui-monospace,Menlo,Consolas,monospace}
+        table{border-collapse:collapse;margin:.6em 0}th,td{padding:3px 10px}th{border-bottom:1px solid #888}
+        nav{display:flex;justify-content:space-between;gap:1em;margin:1em 0;font-size:.9em}
+        img,svg{max-width:100%}blockquote{border-left:3px solid #c5ccd3;margin-left:0;padding-left:1em}
+        @media print{nav{display:none}body{max-width:none;font-size:11pt}.code,.out{break-inside:avoid}pre{white-space:pre-wrap}}
+        """;
+
+    /// <summary>Writes index.html and a page for each chapter, over what an earlier run left.</summary>
+    /// <param name="chapters">Executed notebooks, in order.</param>
+    /// <param name="folders">The folder of each, for its images.</param>
+    /// <param name="output">Where the pages go.</param>
+    public static void Write(IReadOnlyList<Notebook> chapters, IReadOnlyList<string> folders, string output)
+    {
+        for (var i = 0; i < chapters.Count; i++)
+        {
+            var body = new StringBuilder(Navigation(chapters, i));
+            foreach (var cell in chapters[i].Cells) body.Append(CellHtml.Write(cell, folders[i], [.. chapters.Select(chapter => chapter.Name)]));
+            body.Append(Navigation(chapters, i));
+            AtomicFile.Write(Path.Combine(output, PageOf(chapters[i])), Page(chapters[i].Title, body.ToString()));
+        }
+        AtomicFile.Write(Path.Combine(output, "index.html"), Page("NeuronQuant Workbook", Index(chapters)));
+    }
+
+    private static string PageOf(Notebook chapter) => Path.ChangeExtension(chapter.Name, ".html");
+
+    private static string Index(IReadOnlyList<Notebook> chapters)
+    {
+        var html = new StringBuilder("<h1>NeuronQuant Workbook</h1>\n<ul>\n");
+        foreach (var chapter in chapters) html.Append(Link(PageOf(chapter), chapter.Title, "<li>", "</li>\n"));
+        return html.Append("</ul>\n").ToString();
+    }
+
+    private static string Navigation(IReadOnlyList<Notebook> chapters, int index)
+    {
+        var previous = index > 0 ? Link(PageOf(chapters[index - 1]), "← " + chapters[index - 1].Title) : "<span></span>";
+        var next = index + 1 < chapters.Count ? Link(PageOf(chapters[index + 1]), chapters[index + 1].Title + " →") : "<span></span>";
+        return $"<nav>{previous}{Link("index.html", "Contents")}{next}</nav>\n";
+    }
+
+    private static string Link(string target, string text, string before = "", string after = "") =>
+        $"{before}<a href=\"{Uri.EscapeDataString(target)}\">{WebUtility.HtmlEncode(text)}</a>{after}";
+
+    private static string Page(string title, string body) =>
+        $"<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n<meta name=\"viewport\" content=\"width=device-width,initial-scale=1\">\n"
+        + $"<title>{WebUtility.HtmlEncode(title)}</title>\n<style>\n{Style}\n</style>\n</head>\n<body>\n{body}</body>\n</html>\n";
+}

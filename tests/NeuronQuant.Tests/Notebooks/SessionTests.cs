@@ -1,0 +1,221 @@
+using System.Text.Json.Nodes;
+using NeuronQuant.CommandLine.Notebooks;
+using Xunit;
+
+namespace NeuronQuant.Tests.Notebooks;
+
+/// <summary>Each rule of what a cell may assume, as it was measured on .NET Interactive.</summary>
+[Collection("notebooks")]
+public sealed class SessionTests : IDisposable
+{
+    private readonly string _folder = Directory.CreateTempSubdirectory("session").FullName;
+    private readonly Session _session;
+
+    public SessionTests() => _session = new Session(_folder);
+
+    public void Dispose() => Directory.Delete(_folder, true);
+
+    [Fact]
+    public async Task ATrailingExpressionIsShownAndAStatementIsNot()
+    {
+        Assert.Equal("42", await Shown("40 + 2"));
+        Assert.Empty((await Run("Math.Max(40, 2);")).Outputs);
+        Assert.Empty((await Run("var y = 3;")).Outputs);
+        Assert.Equal("4", await Shown("return y + 1;"));
+        Assert.Empty((await Run("void F() { }\nF()")).Outputs);
+    }
+
+    [Fact]
+    public async Task StringsArePlainAndOtherTypesAlsoHtml()
+    {
+        var text = (await Run("\"<b>\"")).Outputs[0]!["data"]!.AsObject();
+        Assert.Equal(["text/plain"], text.Select(pair => pair.Key));
+        var number = (await Run("1.5")).Outputs[0]!["data"]!.AsObject();
+        Assert.Equal(["text/html", "text/plain"], number.Select(pair => pair.Key));
+        Assert.Equal("<pre>1.5</pre>", Cell.Join(number["text/html"]));
+    }
+
+    [Fact]
+    public async Task NullIsShownAsNull()
+    {
+        Assert.Equal("<null>", await Shown("(string)null"));
+        Assert.Empty((await Run("string nothing = null;")).Outputs);
+    }
+
+    [Fact]
+    public async Task AVariableMayBeRedeclaredInALaterCell()
+    {
+        await Run("var x = 1;");
+        await Run("var x = \"two\";");
+        Assert.Equal("two", await Shown("x"));
+    }
+
+    [Fact]
+    public async Task AnExceptionKeepsWhatWasAssignedBefore()
+    {
+        await Run("var x = 1;");
+        var failed = await Run("x = 2;\nvar zero = 0;\nx = 1 / zero;");
+        Assert.Equal("DivideByZeroException", failed.Error!.Name);
+        Assert.Equal(3, failed.Error.Line);
+        Assert.Equal("line 3: x = 1 / zero;", (string)failed.Outputs[0]!["traceback"]![0]!);
+        Assert.Equal("2", await Shown("x"));
+    }
+
+    [Fact]
+    public async Task ACompileErrorRunsNothingOfTheCell()
+    {
+        var failed = await Run("Console.WriteLine(\"ran\");\nint y = \"text\";");
+        Assert.Equal("CompilationError", failed.Error!.Name);
+        Assert.Equal(2, failed.Error.Line);
+        Assert.Contains("CS0029", failed.Error.Message, StringComparison.Ordinal);
+        Assert.Equal("error", (string)failed.Outputs.Single()!["output_type"]!);
+        Assert.Equal("7", await Shown("7"));
+    }
+
+    [Fact]
+    public async Task AwaitWorksAtTheTopLevelAndATaskIsNotAwaited()
+    {
+        Assert.Equal("5", await Shown("await Task.FromResult(5)"));
+        Assert.Equal("True", await Shown("Task.FromResult(5) is Task<int>"));
+        Assert.DoesNotContain("5", await Shown("Task.FromResult(5)"), StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public async Task DisplayShowsInOrderAndIsNotShownTwice()
+    {
+        var outputs = (await Run("display(1);\n\"two\".Display();\nConsole.WriteLine(\"three\");\ndisplay(4)")).Outputs;
+        Assert.Equal(["1", "two", "three\n", "4"], outputs.Select(NotebookText.Plain));
+        Assert.Equal(["display_data", "display_data", "stream", "display_data"], outputs.Select(output => (string)output!["output_type"]!));
+    }
+
+    [Fact]
+    public async Task ADisplayedValueCanBeUpdated() =>
+        Assert.Equal("second", NotebookText.Plain((await Run("var shown = display(\"first\");\nshown.Update(\"second\");")).Outputs.Single()));
+
+    [Fact]
+    public async Task HtmlAndDisplayAsChooseTheMimeType()
+    {
+        var html = (await Run("HTML(\"<b>x</b>\")")).Outputs[0]!["data"]!;
+        Assert.Equal("<b>x</b>", Cell.Join(html["text/html"]));
+        var plain = (await Run("5.DisplayAs(\"text/plain\");")).Outputs[0]!["data"]!.AsObject();
+        Assert.Equal(["text/plain"], plain.Select(pair => pair.Key));
+    }
+
+    [Fact]
+    public async Task ConsoleTextIsRecordedByStream()
+    {
+        var outputs = (await Run("Console.Write(1);\nConsole.WriteLine(\" a\");\nConsole.Error.WriteLine(\"bad\");\nConsole.WriteLine(\"b\");")).Outputs;
+        Assert.Equal(["stdout", "stderr", "stdout"], outputs.Select(output => (string)output!["name"]!));
+        Assert.Equal("1 a\n", NotebookText.Plain(outputs[0]));
+    }
+
+    [Fact]
+    public async Task ListsShowTwentyItems()
+    {
+        Assert.Equal("[ 1, 2, 3 ]", await Shown("new[] { 1, 2, 3 }"));
+        var many = await Shown("Enumerable.Range(0, 25).ToList()");
+        Assert.EndsWith("19, ... (5 more) ]", many, StringComparison.Ordinal);
+        Assert.EndsWith("... (more) ]", await Shown("IEnumerable<int> Endless() { while (true) yield return 1; }\nEndless()"), StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public async Task TheUsingsInScopeAreThoseOfTheRealEngine()
+    {
+        Assert.Equal("ab", await Shown("new StringBuilder(\"a\").Append(new List<string> { \"b\" }.Single()).ToString()"));
+        Assert.Contains("CS0103", (await Run("File.Exists(\"x\")")).Error!.Message, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public async Task CellsAreCSharp13() =>
+        Assert.Contains("14", (await Run("static class E { extension(int x) { } }")).Error?.Message ?? "compiled", StringComparison.Ordinal);
+
+    [Fact]
+    public async Task AReferenceToTheLibraryIsTheLoadedOneWhereverThePathPoints()
+    {
+        var source = "#r \"../no/such/folder/NeuronQuant.dll\"\nusing NeuronQuant.Display;\nFigure.Line(\"t\").Add(\"s\", new[] { 1, 2 })";
+        var data = (await Run(source)).Outputs.Single()!["data"]!.AsObject();
+        Assert.Equal(["application/vnd.plotly.v1+json", "text/html", "text/plain"], data.Select(pair => pair.Key));
+        Assert.IsType<JsonObject>(data["application/vnd.plotly.v1+json"]);
+        Assert.StartsWith("<svg", Cell.Join(data["text/html"]), StringComparison.Ordinal);
+        Assert.Equal(typeof(Workbook).Assembly.Location, await Shown("typeof(Figure).Assembly.Location"));
+    }
+
+    [Fact]
+    public async Task FiguresAndTablesAreMadeInThreeLinesOfCSharp13()
+    {
+        await Run("#r \"NeuronQuant.dll\"\nusing NeuronQuant.Display;");
+        Assert.StartsWith("t\n  s  3 points, 0.5 to 2.5", await Shown("float[] ys = [0.5f, 1.5f, 2.5f];\nFigure.Line(\"t\").Add(\"s\", [0, 1, 2], ys)"), StringComparison.Ordinal);
+        Assert.StartsWith("t\n  s  2 bars, 1 to 2", await Shown("Figure.Bar(\"t\").Add(\"s\", [\"a\", \"b\"], [1, 2]).Highlight([\"b\"], \"kept\")"), StringComparison.Ordinal);
+        Assert.StartsWith("t  (y: count)\n  s  40 bins", await Shown("Figure.Histogram(\"t\").Add(\"s\", ys)"), StringComparison.Ordinal);
+        Assert.Equal("n  square\n-  ------\n1       1\n2       4", await Shown("Table.From(\"\", new[] { 1, 2 }, (\"n\", n => n), (\"square\", n => n * n))"));
+    }
+
+    [Fact]
+    public async Task AReferenceIsRelativeToTheNotebooksFolder()
+    {
+        // Any managed assembly that this process has not loaded will do: a copy of the library under another file name has another simple name on disk.
+        Directory.CreateDirectory(Path.Combine(_folder, "lib"));
+        File.Copy(typeof(SessionTests).Assembly.Location, Path.Combine(_folder, "lib", "Copy.dll"));
+        Assert.Null((await Run("#r \"lib/Copy.dll\"\n1")).Error);
+        Assert.Contains("there is no such file", (await Run("#r \"lib/Absent.dll\"")).Error!.Message, StringComparison.Ordinal);
+        File.WriteAllText(Path.Combine(_folder, "lib", "Text.dll"), "no assembly");
+        Assert.Contains("not a .NET assembly", (await Run("#r \"lib/Text.dll\"")).Error!.Message, StringComparison.Ordinal);
+    }
+
+    [Theory]
+    [InlineData("1\n#!time", "#!time")]
+    [InlineData("#r \"nuget: Some.Package\"", "would download a package")]
+    [InlineData("#r NeuronQuant.dll", "is not a reference")]
+    public async Task CommandsOfOtherEnginesFailTheCell(string source, string message)
+    {
+        var result = await Run(source);
+        Assert.Contains(message, result.Error!.Message, StringComparison.Ordinal);
+        Assert.Equal(source.StartsWith('1') ? 2 : 1, result.Error.Line);
+    }
+
+    [Fact]
+    public async Task TheCurrentDirectoryIsTheNotebooksAndIsPutBack()
+    {
+        var before = Directory.GetCurrentDirectory();
+        File.WriteAllText(Path.Combine(_folder, "data.txt"), "here");
+        Assert.Equal("here", await Shown("System.IO.File.ReadAllText(\"data.txt\")"));
+        Assert.Equal(before, Directory.GetCurrentDirectory());
+    }
+
+    [Fact]
+    public async Task ACellThatIgnoresItsTimeoutIsReported()
+    {
+        var result = await _session.RunAsync("System.Threading.Thread.Sleep(20000);", TimeSpan.FromSeconds(0.3), TestContext.Current.CancellationToken);
+        Assert.Equal("CellTimeout", result.Error!.Name);
+        Assert.Contains("within 0.3 s", result.Error.Message, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public async Task LongLibraryCallsStopAtTheTimeout()
+    {
+        await Run("#r \"NeuronQuant.dll\"\nusing NeuronQuant;");
+        var clock = System.Diagnostics.Stopwatch.StartNew();
+        var source = "var progress = Workbook.Progress(1000);\nfor (var i = 0; i < 1000; i++) { System.Threading.Thread.Sleep(20); progress.Advance(); }";
+        var result = await _session.RunAsync(source, TimeSpan.FromSeconds(0.5), TestContext.Current.CancellationToken);
+        Assert.Equal("CellTimeout", result.Error!.Name);
+        // It ended by itself: the engine did not wait out its grace.
+        Assert.InRange(clock.Elapsed.TotalSeconds, 0.4, 1.8);
+    }
+
+    [Fact]
+    public async Task SessionsShareNothing()
+    {
+        await Run("var secret = 1;");
+        var other = await new Session(_folder).RunAsync("secret", null, TestContext.Current.CancellationToken);
+        Assert.Contains("CS0103", other.Error!.Message, StringComparison.Ordinal);
+    }
+
+    private Task<CellResult> Run(string source) => _session.RunAsync(source, null, TestContext.Current.CancellationToken);
+
+    private async Task<string> Shown(string source)
+    {
+        var result = await Run(source);
+        Assert.Null(result.Error);
+        return NotebookText.Plain(result.Outputs.Last());
+    }
+}
