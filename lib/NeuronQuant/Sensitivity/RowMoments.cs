@@ -65,38 +65,31 @@ internal static class RowMoments
     {
         ref T first = ref MemoryMarshal.GetReference(row);
         float inverse = 1f / scale;
-        var (center, factor, step) = (Vector512.Create(mean), Vector512.Create(inverse), Vector512.Create(scale));
-        var (squares, fourths, errors) = (Vector512<float>.Zero, Vector512<float>.Zero, Vector512<float>.Zero);
-        var (squares2, fourths2, errors2) = (Vector512<float>.Zero, Vector512<float>.Zero, Vector512<float>.Zero);
+        var (center, factor, step, shifter) = (Vector512.Create(mean), Vector512.Create(inverse), Vector512.Create(-scale), Vector512.Create(Shifter));
+        Vector512<float> squares = default, fourths = default, errors = default, squares2 = default, fourths2 = default, errors2 = default;
         nuint i = 0, n = (nuint)row.Length;
         for (; i + 32 <= n; i += 32)
         {
-            Add(TElement.Load(ref first, i), center, factor, step, ref squares, ref fourths, ref errors);
-            Add(TElement.Load(ref first, i + 16), center, factor, step, ref squares2, ref fourths2, ref errors2);
+            var (w, v) = (TElement.Load(ref first, i), TElement.Load(ref first, i + 16));
+            var (d, c) = (w - center, v - center);
+            // On NxD's grid |w/s| never rounds beyond the largest code, so no clamp is needed here.
+            var (q, p) = (w * factor + shifter - shifter, v * factor + shifter - shifter);
+            var (e, f) = (Vector512.FusedMultiplyAdd(q, step, w), Vector512.FusedMultiplyAdd(p, step, v));
+            (d, c) = (d * d, c * c);
+            (squares, squares2) = (squares + d, squares2 + c);
+            (fourths, fourths2) = (Vector512.FusedMultiplyAdd(d, d, fourths), Vector512.FusedMultiplyAdd(c, c, fourths2));
+            (errors, errors2) = (Vector512.FusedMultiplyAdd(e, e, errors), Vector512.FusedMultiplyAdd(f, f, errors2));
         }
-        double s = Join(squares) + Join(squares2), f = Join(fourths) + Join(fourths2), e = Join(errors) + Join(errors2);
+        double sumSquares = Join(squares) + Join(squares2), sumFourths = Join(fourths) + Join(fourths2), sumErrors = Join(errors) + Join(errors2);
         for (; i < n; i++)
         {
             float w = TElement.ToFloat(Unsafe.Add(ref first, i)), d = w - mean;
             double error = w - (double)scale * MathF.Round(w * inverse, MidpointRounding.ToEven);
-            (s, f, e) = (s + (double)d * d, f + (double)d * d * d * d, e + error * error);
+            sumSquares += (double)d * d;
+            sumFourths += (double)d * d * d * d;
+            sumErrors += error * error;
         }
-        return (s, f, e);
-    }
-
-    // On NxD's grid |w/s| never rounds beyond the largest code, so no clamp is needed here.
-    [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    private static void Add(
-        Vector512<float> w, Vector512<float> mean, Vector512<float> inverse, Vector512<float> scale,
-        ref Vector512<float> squares, ref Vector512<float> fourths, ref Vector512<float> errors)
-    {
-        var d = w - mean;
-        var d2 = d * d;
-        squares += d2;
-        fourths = Vector512.FusedMultiplyAdd(d2, d2, fourths);
-        var q = Vector512.FusedMultiplyAdd(w, inverse, Vector512.Create(Shifter)) - Vector512.Create(Shifter);
-        var e = Vector512.FusedMultiplyAdd(-q, scale, w);
-        errors = Vector512.FusedMultiplyAdd(e, e, errors);
+        return (sumSquares, sumFourths, sumErrors);
     }
 
     private static double Join(Vector512<float> lanes)

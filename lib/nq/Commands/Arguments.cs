@@ -19,7 +19,7 @@ internal static class Arguments
     /// <summary>An option with a closed set of values; anything else is a usage error that lists them.</summary>
     public static Option<string> Choice(string name, string description, string standard, params string[] values)
     {
-        var option = new Option<string>(name) { Description = $"{description} ({string.Join(", ", values)})", DefaultValueFactory = _ => standard };
+        var option = new Option<string>(name) { Description = description, DefaultValueFactory = _ => standard };
         return option.AcceptOnlyFromAmong(values);
     }
 }

@@ -1,0 +1,38 @@
+using System.Diagnostics;
+using System.Globalization;
+
+namespace NeuronQuant.Benchmarks;
+
+/// <summary>
+/// Contestants run in turns, so that a change of the machine's load touches all of them: one warm-up round, then the rounds that count.
+/// Median, best and worst of each are printed.
+/// </summary>
+internal sealed class Measurement(string title, string unit, double workPerRun)
+{
+    private readonly List<(string Name, Action Run, List<double> Rates)> _contestants = [];
+
+    public Measurement Add(string name, Action run)
+    {
+        _contestants.Add((name, run, []));
+        return this;
+    }
+
+    public void Run(int rounds)
+    {
+        for (int round = -1; round < rounds; round++)
+            foreach (var (_, run, rates) in _contestants)
+            {
+                long start = Stopwatch.GetTimestamp();
+                run();
+                double seconds = Stopwatch.GetElapsedTime(start).TotalSeconds;
+                if (round >= 0) rates.Add(workPerRun / seconds);
+            }
+        Console.WriteLine($"\n{title} ({unit}, {rounds} rounds in turns)\n");
+        Console.WriteLine("| contestant | median | best | worst |\n| --- | ---: | ---: | ---: |");
+        foreach (var (name, _, rates) in _contestants)
+        {
+            rates.Sort();
+            Console.WriteLine(string.Create(CultureInfo.InvariantCulture, $"| {name} | {rates[rates.Count / 2]:0.0} | {rates[^1]:0.0} | {rates[0]:0.0} |"));
+        }
+    }
+}
