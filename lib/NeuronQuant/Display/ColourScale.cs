@@ -65,8 +65,8 @@ internal sealed class ColourScale
         }
         canvas.Close();
         if (_matrix.ColourTitle.Length == 0) return;
-        var middle = Numbers.Coordinate(y + (height / 2));
-        canvas.Text(0, 0, _matrix.ColourTitle, $"text-anchor=\"middle\" fill=\"{Palette.Muted}\" transform=\"translate({Numbers.Coordinate(x + width + LabelWidth + 12)} {middle}) rotate(-90)\"");
+        var place = $"translate({Numbers.Coordinate(x + width + LabelWidth + 12)} {Numbers.Coordinate(y + (height / 2))}) rotate(-90)";
+        canvas.Text(0, 0, _matrix.ColourTitle, $"text-anchor=\"middle\" fill=\"{Palette.Muted}\" transform=\"{place}\"");
     }
 
     private bool CanShow(double value) => double.IsFinite(value) && (!_matrix.LogColour || value > 0);

@@ -91,7 +91,8 @@ public sealed class Figure
     }
 
     /// <summary>A matrix of values [rows, columns] as colours from pale (least) to dark (most).</summary>
-    /// <exception cref="ArgumentException">The number of labels is not the number of rows or columns, or there are more than 20 000 cells.</exception>
+    /// <exception cref="ArgumentException">The number of labels is not the number of rows or columns, or there are more than 20 000
+    /// cells.</exception>
     public static Figure HeatMap(string title, double[,] values, IEnumerable<string>? rows = null, IEnumerable<string>? columns = null,
         string x = "", string y = "", string colour = "", bool showValues = false, bool logColour = false)
     {
@@ -159,7 +160,8 @@ public sealed class Figure
     /// <summary>Draws a dashed horizontal line with a label.</summary>
     public Figure Threshold(double value, string label)
     {
-        if (!double.IsFinite(value)) throw new ArgumentException($"Threshold \"{label}\" is {Numbers.Short(value)}: give a finite value.", nameof(value));
+        if (!double.IsFinite(value)) throw new ArgumentException($"Threshold \"{label}\" is {Numbers.Short(value)}: give a finite value.",
+            nameof(value));
         _thresholds.Add(new Threshold(value, label));
         return this;
     }

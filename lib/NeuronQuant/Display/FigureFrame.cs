@@ -69,10 +69,12 @@ internal sealed class FigureFrame
         canvas.Close();
         WriteHorizontalAxis(canvas);
         if (_figure.XTitle.Length > 0)
-            canvas.Text((Left + Right) / 2, Bottom + (_categories?.Height ?? 18) + 17, _figure.XTitle, $"text-anchor=\"middle\" fill=\"{Palette.Muted}\"");
+            canvas.Text((Left + Right) / 2, Bottom + (_categories?.Height ?? 18) + 17, _figure.XTitle,
+                $"text-anchor=\"middle\" fill=\"{Palette.Muted}\"");
         if (_figure.YTitle.Length == 0) return;
         var middle = Numbers.Coordinate((Top + Bottom) / 2);
-        canvas.Text(0, 0, TextWidth.Cut(_figure.YTitle, 12, Bottom - Top + 40), $"text-anchor=\"middle\" transform=\"translate(22 {middle}) rotate(-90)\" fill=\"{Palette.Muted}\"");
+        canvas.Text(0, 0, TextWidth.Cut(_figure.YTitle, 12, Bottom - Top + 40),
+            $"text-anchor=\"middle\" transform=\"translate(22 {middle}) rotate(-90)\" fill=\"{Palette.Muted}\"");
     }
 
     private void WriteHorizontalAxis(SvgCanvas canvas)

@@ -38,7 +38,8 @@ internal static class FigureMarks
             if (!frame.Y.CanShow(bars.Values[i])) continue;
             var (x, y) = (frame.Centre(i) - (group / 2) + (series * width), frame.Y[bars.Values[i]]);
             var colour = figure.Highlighted.Contains(i) ? $"fill=\"{Palette.Highlight}\"" : "";
-            canvas.Rect(x, Math.Min(y, zero), width * 0.96, Math.Abs(zero - y), colour, Hover(figure.Bars.Count > 1 ? bars.Name : "", figure.Categories[i], bars.Values[i]));
+            canvas.Rect(x, Math.Min(y, zero), width * 0.96, Math.Abs(zero - y), colour,
+                Hover(figure.Bars.Count > 1 ? bars.Name : "", figure.Categories[i], bars.Values[i]));
         }
         canvas.Close();
         if (figure.Bars.Count == 1 && bars.Values.Length <= MostValueLabels) WriteValues(canvas, bars, frame);
@@ -75,7 +76,8 @@ internal static class FigureMarks
         var (series, colour) = (figure.Lines[index], Palette.Series(index));
         int[] shown = [.. Enumerable.Range(0, series.Y.Length).Where(i => double.IsFinite(series.X[i]) && frame.Y.CanShow(series.Y[i]))];
         if (shown.Length == 0) return;
-        canvas.Path(Commands(series, shown, frame), $"fill=\"none\" stroke=\"{colour}\" stroke-width=\"2\" stroke-linejoin=\"round\" stroke-linecap=\"round\"{Palette.Dash(index)}");
+        canvas.Path(Commands(series, shown, frame),
+            $"fill=\"none\" stroke=\"{colour}\" stroke-width=\"2\" stroke-linejoin=\"round\" stroke-linecap=\"round\"{Palette.Dash(index)}");
         if (!figure.HasMarkers && shown.Length > MostHoverPoints) return;
         canvas.Open(figure.HasMarkers ? $"fill=\"{colour}\"" : "fill-opacity=\"0\"");
         foreach (var i in shown)
@@ -90,7 +92,8 @@ internal static class FigureMarks
         for (var k = 0; k < shown.Length; k++)
         {
             var i = shown[k];
-            text.Append(k > 0 && shown[k - 1] == i - 1 ? 'L' : 'M').Append(Numbers.Fixed(frame.X[series.X[i]], 1)).Append(' ').Append(Numbers.Fixed(frame.Y[series.Y[i]], 1));
+            text.Append(k > 0 && shown[k - 1] == i - 1 ? 'L' : 'M').Append(Numbers.Fixed(frame.X[series.X[i]], 1)).Append(' ')
+                .Append(Numbers.Fixed(frame.Y[series.Y[i]], 1));
         }
         return text.ToString();
     }

@@ -25,7 +25,7 @@ internal static class FigureSvg
         var canvas = new SvgCanvas(figure.Width, frame.TotalHeight, figure.Title);
         WriteTitle(canvas, title);
         WriteLegend(canvas, legend, Heading(title));
-        if (range.IsEmpty) WriteEmpty(canvas, frame);
+        if (range.IsEmpty) WriteEmpty(canvas, (frame.Left + frame.Right) / 2, (frame.Top + frame.Bottom) / 2);
         else
         {
             frame.WriteAxes(canvas);
@@ -47,40 +47,39 @@ internal static class FigureSvg
     public static void WriteNotes(SvgCanvas canvas, string[] notes, double height)
     {
         for (var i = 0; i < notes.Length; i++)
-            canvas.Text(Side, height - 8 - ((notes.Length - 1 - i) * 15), notes[i], $"font-size=\"11\" font-style=\"italic\" fill=\"{Palette.Muted}\"");
+            canvas.Text(Side, height - 8 - ((notes.Length - 1 - i) * 15), notes[i],
+                $"font-size=\"11\" font-style=\"italic\" fill=\"{Palette.Muted}\"");
     }
 
-    private static void WriteEmpty(SvgCanvas canvas, FigureFrame frame)
-    {
-        canvas.Rect(frame.Left, frame.Top, frame.Right - frame.Left, frame.Bottom - frame.Top, $"fill=\"none\" stroke=\"{Palette.Grid}\"");
-        canvas.Text((frame.Left + frame.Right) / 2, (frame.Top + frame.Bottom) / 2, "No data to draw", $"text-anchor=\"middle\" font-size=\"14\" fill=\"{Palette.Muted}\"");
-    }
+    public static void WriteEmpty(SvgCanvas canvas, double x, double y) =>
+        canvas.Text(x, y, "No data to draw", $"text-anchor=\"middle\" font-size=\"14\" fill=\"{Palette.Muted}\"");
 
     private static List<(string Name, string Colour, string? Dash)> Legend(Figure figure)
     {
         var names = figure.Lines.Select(s => s.Name).Concat(figure.Bars.Select(s => s.Name)).Concat(figure.Histograms.Select(s => s.Name)).ToList();
         var hasHighlight = figure.Highlighted.Count > 0;
-        var entries = names.Select((name, i) => (name, Palette.Series(FigureMarks.SeriesColourIndex(figure, i)), figure.Kind == FigureKind.Line ? Palette.Dash(i) : null)).ToList();
+        var entries = names.Select((name, i) =>
+            (name, Palette.Series(FigureMarks.SeriesColourIndex(figure, i)), figure.Kind == FigureKind.Line ? Palette.Dash(i) : null)).ToList();
         if (hasHighlight) entries.Add((figure.HighlightLabel, Palette.Highlight, null));
         return names.Count > 1 || hasHighlight ? [.. entries.Where(entry => entry.name.Length > 0)] : [];
     }
 
-    private static List<List<(double X, string Name, string Colour, string? Dash)>> LegendRows(List<(string Name, string Colour, string? Dash)> entries, double width)
+    private static List<List<PlacedEntry>> LegendRows(List<(string Name, string Colour, string? Dash)> entries, double width)
     {
-        var rows = new List<List<(double, string, string, string?)>>();
+        var rows = new List<List<PlacedEntry>>();
         var x = double.PositiveInfinity;
         foreach (var (name, colour, dash) in entries)
         {
             var text = TextWidth.Cut(name, 12, width - 24);
             var needed = 24 + TextWidth.Of(text, 12);
             if (x + needed > Side + width) (x, rows) = (Side, [.. rows, []]);
-            rows[^1].Add((x, text, colour, dash));
+            rows[^1].Add(new PlacedEntry(x, text, colour, dash));
             x += needed + 14;
         }
         return rows;
     }
 
-    private static void WriteLegend(SvgCanvas canvas, List<List<(double X, string Name, string Colour, string? Dash)>> rows, double top)
+    private static void WriteLegend(SvgCanvas canvas, List<List<PlacedEntry>> rows, double top)
     {
         for (var row = 0; row < rows.Count; row++)
             foreach (var (x, name, colour, dash) in rows[row])
@@ -104,4 +103,7 @@ internal static class FigureSvg
                 + $"stroke=\"{Palette.Background}\" stroke-width=\"3\" paint-order=\"stroke\"");
         }
     }
+
+    /// <summary>A legend entry with its place; a dash pattern (perhaps empty) makes its swatch a line, none a square.</summary>
+    private sealed record PlacedEntry(double X, string Name, string Colour, string? Dash);
 }

@@ -17,7 +17,8 @@ internal static class FigureText
         var series = Series(figure).ToList();
         var nameWidth = series.Count == 0 ? 0 : series.Max(one => one.Name.Length);
         foreach (var (name, what, values) in series)
-            text.Append("\n  ").Append(name.PadRight(nameWidth)).Append("  ").Append(what).Append(Range(values)).Append("  ").Append(Spark(values, figure.IsLogY));
+            text.Append("\n  ").Append(name.PadRight(nameWidth)).Append("  ").Append(what).Append(Range(values)).Append("  ")
+                .Append(Spark(values, figure.IsLogY));
         if (series.Count == 0) text.Append("\n  no data");
         foreach (var threshold in figure.Thresholds) text.Append($"\n  line at {Numbers.Short(threshold.Value)}: {threshold.Label}");
         if (figure.Highlighted.Count > 0)
@@ -33,9 +34,12 @@ internal static class FigureText
         foreach (var bar in figure.Bars) yield return (bar.Name, $"{bar.Values.Length} bars", bar.Values);
         if (figure.Kind == FigureKind.Histogram)
             foreach (var one in HistogramBins.Count(figure))
-                yield return (one.Name, one.Edges!.Length < 2 ? "0 bins" : $"{one.Counts!.Length} bins of {Numbers.Short(one.Edges[0])}..{Numbers.Short(one.Edges[^1])}, count", one.Counts!);
+                yield return (one.Name, one.Edges!.Length < 2
+                    ? "0 bins"
+                    : $"{one.Counts!.Length} bins of {Numbers.Short(one.Edges[0])}..{Numbers.Short(one.Edges[^1])}, count", one.Counts!);
         if (figure.Matrix is { } matrix)
-            yield return (matrix.ColourTitle.Length > 0 ? matrix.ColourTitle : "values", $"{matrix.Rows.Length} x {matrix.Columns.Length} cells", [.. matrix.Values.Cast<double>()]);
+            yield return (matrix.ColourTitle.Length > 0 ? matrix.ColourTitle : "values", $"{matrix.Rows.Length} x {matrix.Columns.Length} cells",
+                [.. matrix.Values.Cast<double>()]);
     }
 
     private static string Range(double[] values)
@@ -54,7 +58,10 @@ internal static class FigureText
         double[] finite = [.. heights.Where(double.IsFinite)];
         if (finite.Length == 0) return "";
         var (low, high) = (finite.Min(), finite.Max());
-        return string.Concat(heights.Select(v => double.IsNegativeInfinity(v) && logarithmic ? ' ' : !double.IsFinite(v) ? '?' : high > low ? Blocks[(int)Math.Min(7, (v - low) / (high - low) * 8)] : Blocks[3]));
+        return string.Concat(heights.Select(v => double.IsNegativeInfinity(v) && logarithmic ? ' '
+            : !double.IsFinite(v) ? '?'
+            : high > low ? Blocks[(int)Math.Min(7, (v - low) / (high - low) * 8)]
+            : Blocks[3]));
     }
 
     private static double Largest(double[] values, int from, int to)

@@ -31,7 +31,7 @@ internal static class HeatMapSvg
         var total = bottom + labels.Height + (figure.XTitle.Length > 0 ? 22 : 4) + (colours.Notes.Length * 15) + 10;
         var canvas = new SvgCanvas(figure.Width, total, figure.Title);
         FigureSvg.WriteTitle(canvas, title);
-        if (colours.IsEmpty) canvas.Text((left + right) / 2, (top + bottom) / 2, "No data to draw", $"text-anchor=\"middle\" font-size=\"14\" fill=\"{Palette.Muted}\"");
+        if (colours.IsEmpty) FigureSvg.WriteEmpty(canvas, (left + right) / 2, (top + bottom) / 2);
         else
         {
             WriteCells(canvas, matrix, colours, grid);
@@ -48,7 +48,8 @@ internal static class HeatMapSvg
     {
         canvas.Open($"text-anchor=\"middle\" fill=\"{Palette.Muted}\"");
         if (figure.XTitle.Length > 0) canvas.Text((left + right) / 2, bottom + labels + 17, figure.XTitle);
-        if (figure.YTitle.Length > 0) canvas.Text(0, 0, figure.YTitle, $"transform=\"translate(22 {Numbers.Coordinate((top + bottom) / 2)}) rotate(-90)\"");
+        if (figure.YTitle.Length > 0)
+            canvas.Text(0, 0, figure.YTitle, $"transform=\"translate(22 {Numbers.Coordinate((top + bottom) / 2)}) rotate(-90)\"");
         canvas.Close();
     }
 
@@ -74,7 +75,8 @@ internal static class HeatMapSvg
         if (!matrix.ShowValues) return;
         var size = Math.Clamp(Math.Min(grid.Height * 0.5, grid.Width / 4), 6, 12);
         canvas.Open($"text-anchor=\"middle\" font-size=\"{Numbers.Coordinate(size)}\"");
-        Each(matrix, (row, column, value) => canvas.Text(grid.X(column + 0.5), grid.Y(row + 0.5) + (size * 0.36), Numbers.Short(value, 3), $"fill=\"{colours.InkOn(value)}\""));
+        Each(matrix, (row, column, value) => canvas.Text(grid.X(column + 0.5), grid.Y(row + 0.5) + (size * 0.36), Numbers.Short(value, 3),
+            $"fill=\"{colours.InkOn(value)}\""));
         canvas.Close();
     }
 

@@ -16,7 +16,8 @@ internal static class HistogramBins
         foreach (var value in finite) (low, high, any) = (Math.Min(low, value), Math.Max(high, value), true);
         if (any && low == high) (low, high) = (low - Margin(low), high + Margin(high));
         var edges = any ? Edges(low, high, figure.BinCount) : [];
-        return [.. figure.Histograms.Select(series => series.Values is null ? series : new HistogramSeries(series.Name, series.Values, edges, Count(series.Values, edges)))];
+        return [.. figure.Histograms.Select(series => series.Values is null ? series
+            : new HistogramSeries(series.Name, series.Values, edges, Count(series.Values, edges)))];
     }
 
     private static double Margin(double value) => value == 0 ? 0.5 : Math.Abs(value) * 0.05;

@@ -65,7 +65,8 @@ public sealed record Manifest(
         TimeProvider? clock = null, CancellationToken cancellation = default) => new(
             [.. files.Select(path => Hash(path, cancellation))],
             seed,
-            new SortedDictionary<string, string>((parameters ?? []).ToDictionary(p => p.Key, p => Convert.ToString(p.Value, CultureInfo.InvariantCulture) ?? ""), StringComparer.Ordinal),
+            new SortedDictionary<string, string>((parameters ?? [])
+                .ToDictionary(p => p.Key, p => Convert.ToString(p.Value, CultureInfo.InvariantCulture) ?? ""), StringComparer.Ordinal),
             LibraryVersion,
             RuntimeInformation.FrameworkDescription,
             RuntimeInformation.OSDescription,
@@ -90,7 +91,8 @@ public sealed record Manifest(
         }
         catch (JsonException exception)
         {
-            throw new InvalidDataException($"{Path.GetFileName(path)} is not a manifest ({exception.Message}): write one with Manifest.Save.", exception);
+            throw new InvalidDataException($"{Path.GetFileName(path)} is not a manifest ({exception.Message}): write one with Manifest.Save.",
+                exception);
         }
     }
 

@@ -18,8 +18,10 @@ public sealed record ProgressReport(long Done, long Total, string Detail, TimeSp
         return $"{Done}/{Total} ({percent} %){left}{(Detail.Length > 0 ? ": " + Detail : "")}";
     }
 
-    private static string Duration(TimeSpan time) => time.TotalHours >= 1 ? $"{(int)time.TotalHours}h {time.Minutes}m"
-        : time.TotalMinutes >= 1 ? $"{time.Minutes}m {time.Seconds}s" : $"{Math.Ceiling(time.TotalSeconds).ToString("0", CultureInfo.InvariantCulture)}s";
+    private static string Duration(TimeSpan time) =>
+        time.TotalHours >= 1 ? $"{(int)time.TotalHours}h {time.Minutes}m"
+        : time.TotalMinutes >= 1 ? $"{time.Minutes}m {time.Seconds}s"
+        : $"{Math.Ceiling(time.TotalSeconds).ToString("0", CultureInfo.InvariantCulture)}s";
 }
 
 /// <summary>Tells someone how far a long calculation is, and stops it when asked to.</summary>
@@ -45,7 +47,8 @@ public sealed class Progress
     /// <param name="cancellation">Makes the next report throw.</param>
     /// <param name="clock">For tests; the system's clock when null.</param>
     /// <param name="interval">Least time between two reports; half a second when null.</param>
-    public Progress(long total, Action<ProgressReport>? sink = null, CancellationToken cancellation = default, TimeProvider? clock = null, TimeSpan? interval = null)
+    public Progress(long total, Action<ProgressReport>? sink = null, CancellationToken cancellation = default, TimeProvider? clock = null,
+        TimeSpan? interval = null)
     {
         ArgumentOutOfRangeException.ThrowIfNegative(total);
         (Total, _sink, _cancellation, _clock) = (total, sink, cancellation, clock ?? TimeProvider.System);

@@ -61,7 +61,8 @@ internal sealed class SvgCanvas
 
     /// <summary>Escapes text for an element or an attribute, and drops the control characters that XML cannot hold.</summary>
     public static string Escape(string text) =>
-        WebUtility.HtmlEncode(string.Concat(text.Where(c => !char.IsControl(c) || c is '\n' or '\t'))).Replace("&#39;", "'", StringComparison.Ordinal);
+        WebUtility.HtmlEncode(string.Concat(text.Where(c => !char.IsControl(c) || c is '\n' or '\t')))
+            .Replace("&#39;", "'", StringComparison.Ordinal);
 
     private void Finish(string element, string attributes, string? hover)
     {

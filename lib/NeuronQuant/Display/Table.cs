@@ -74,7 +74,8 @@ public sealed class Table
     public Table Row(params object?[] values)
     {
         if (values.Length != Columns.Count)
-            throw new ArgumentException($"Table \"{Title}\": row {_rows.Count} has {values.Length} values for {Columns.Count} columns.", nameof(values));
+            throw new ArgumentException($"Table \"{Title}\": row {_rows.Count} has {values.Length} values for {Columns.Count} columns.",
+                nameof(values));
         _rows.Add([.. values]);
         return this;
     }
@@ -91,7 +92,8 @@ public sealed class Table
     public Table Highlight(int row)
     {
         if (row < 0 || row >= _rows.Count)
-            throw new ArgumentOutOfRangeException(nameof(row), row, $"Table \"{Title}\" has {_rows.Count} rows: highlight one of them after adding it.");
+            throw new ArgumentOutOfRangeException(nameof(row), row,
+                $"Table \"{Title}\" has {_rows.Count} rows: highlight one of them after adding it.");
         _highlighted.Add(row);
         return this;
     }
@@ -135,5 +137,6 @@ public sealed class Table
         ({ } value, _) => value.ToString() ?? "",
     };
 
-    internal static bool IsNumber(object? value) => value is double or float or Half or decimal or int or long or uint or ulong or short or ushort or byte or sbyte;
+    internal static bool IsNumber(object? value) =>
+        value is double or float or Half or decimal or int or long or uint or ulong or short or ushort or byte or sbyte;
 }

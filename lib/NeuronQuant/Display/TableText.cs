@@ -12,9 +12,11 @@ internal static class TableText
     public static string Html(Table table)
     {
         var html = new StringBuilder("<table style=\"border-collapse:collapse;font-size:13px\">\n");
-        if (table.Title.Length > 0) html.Append("<caption style=\"text-align:left;font-weight:600;padding:2px 10px\">").Append(Escape(table.Title)).Append("</caption>\n");
+        if (table.Title.Length > 0)
+            html.Append($"<caption style=\"text-align:left;font-weight:600;{CellStyle}\">").Append(Escape(table.Title)).Append("</caption>\n");
         html.Append("<thead><tr style=\"border-bottom:1px solid #888\">");
-        for (var c = 0; c < table.Columns.Count; c++) html.Append($"<th style=\"{CellStyle}{Side(table, c)}\">").Append(Escape(table.Columns[c].Name)).Append("</th>");
+        for (var c = 0; c < table.Columns.Count; c++)
+            html.Append($"<th style=\"{CellStyle}{Side(table, c)}\">").Append(Escape(table.Columns[c].Name)).Append("</th>");
         html.Append("</tr></thead>\n<tbody>\n");
         for (var r = 0; r < Shown(table); r++) HtmlRow(html, table, r);
         if (More(table) is { } more) html.Append($"<tr><td colspan=\"{table.Columns.Count}\" style=\"{CellStyle}text-align:left\">{more}</td></tr>\n");
@@ -24,7 +26,8 @@ internal static class TableText
     public static string Plain(Table table)
     {
         var columns = Enumerable.Range(0, table.Columns.Count).ToArray();
-        var widths = columns.Select(c => Enumerable.Range(0, Shown(table)).Select(r => OneLine(table.Text(r, c)).Length).Append(table.Columns[c].Name.Length).Max()).ToArray();
+        var widths = columns.Select(c => Enumerable.Range(0, Shown(table)).Select(r => OneLine(table.Text(r, c)).Length)
+            .Append(table.Columns[c].Name.Length).Max()).ToArray();
         string Line(string mark, Func<int, string> cell) =>
             (mark + string.Join("  ", columns.Select(c => table.IsRight(c) ? cell(c).PadLeft(widths[c]) : cell(c).PadRight(widths[c])))).TrimEnd();
         var lines = new List<string>();
@@ -49,7 +52,8 @@ internal static class TableText
         lines.Add(Line(columns.Select(c => Cell(table.Columns[c].Name))));
         lines.Add(Line(columns.Select(c => table.IsRight(c) ? "---:" : "---")));
         for (var r = 0; r < Shown(table); r++)
-            lines.Add(Line(columns.Select(c => Cell(table.Text(r, c))).Select(text => table.Highlighted.Contains(r) && text.Length > 0 ? $"**{text}**" : text)));
+            lines.Add(Line(columns.Select(c => Cell(table.Text(r, c)))
+                .Select(text => table.Highlighted.Contains(r) && text.Length > 0 ? $"**{text}**" : text)));
         if (More(table) is { } more) lines.AddRange(["", more]);
         return string.Join('\n', lines);
     }
@@ -92,7 +96,8 @@ internal static class TableText
     private static void HtmlRow(StringBuilder html, Table table, int row)
     {
         html.Append(table.Highlighted.Contains(row) ? "<tr style=\"background:rgba(230,159,0,0.25);font-weight:600\">" : "<tr>");
-        for (var c = 0; c < table.Columns.Count; c++) html.Append($"<td style=\"{CellStyle}{Side(table, c)}\">").Append(Escape(table.Text(row, c))).Append("</td>");
+        for (var c = 0; c < table.Columns.Count; c++)
+            html.Append($"<td style=\"{CellStyle}{Side(table, c)}\">").Append(Escape(table.Text(row, c))).Append("</td>");
         html.Append("</tr>\n");
     }
 

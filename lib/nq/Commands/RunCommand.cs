@@ -16,7 +16,11 @@ internal static class RunCommand
             Description = "Notebooks, or folders of notebooks. Default: the folder \"notebooks\" here or above.",
             Arity = ArgumentArity.ZeroOrMore,
         };
-        var parameters = new Option<string[]>("-p", "--parameter") { Description = "name=value: sets a parameter that a notebook declares.", Arity = ArgumentArity.OneOrMore };
+        var parameters = new Option<string[]>("-p", "--parameter")
+        {
+            Description = "name=value: sets a parameter that a notebook declares.",
+            Arity = ArgumentArity.OneOrMore,
+        };
         var output = new Option<string>("--out") { Description = "Folder for the executed notebooks and the book. Default: out/book." };
         var timeout = new Option<double?>("--timeout") { Description = "Seconds that a cell may take. Default: as long as it needs." };
         var inPlace = new Option<bool>("--in-place") { Description = "Also writes the outputs into the notebooks themselves." };
@@ -24,7 +28,10 @@ internal static class RunCommand
         {
             if (result.GetValueOrDefault<double?>() is <= 0) result.AddError("--timeout: give a number of seconds above zero.");
         });
-        var command = new Command("run", "Runs notebooks from top to bottom and makes a book of them.") { notebooks, parameters, output, timeout, inPlace };
+        var command = new Command("run", "Runs notebooks from top to bottom and makes a book of them.")
+        {
+            notebooks, parameters, output, timeout, inPlace,
+        };
         command.SetAction((parsed, cancellation) =>
         {
             var here = Directory.GetCurrentDirectory();
@@ -44,20 +51,27 @@ internal static class RunCommand
         using var progress = new ProgressLine(Console.Error, Console.IsErrorRedirected);
         Workbook.ProgressSink = progress.Show;
         var clock = Stopwatch.StartNew();
-        var failure = await BookRun.RunAsync(request, notebook => { progress.Subject = notebook.Name; clock.Restart(); }, result =>
+        void Starting(Notebook notebook)
+        {
+            progress.Subject = notebook.Name;
+            clock.Restart();
+        }
+        void Finished(NotebookResult result)
         {
             progress.Clear();
             var seconds = clock.Elapsed.TotalSeconds.ToString("0.0", CultureInfo.InvariantCulture);
             var verdict = result.Failure is null ? "[green]ok[/]    " : "[red]failed[/]";
             Terminal.WriteLine($"{verdict} {Terminal.Escape(result.Executed.Name)}  {result.CellsRun} cells, {seconds} s");
-        }, cancellation);
+        }
+        var failure = await BookRun.RunAsync(request, Starting, Finished, cancellation);
         Workbook.ProgressSink = null;
         if (failure is not null)
         {
             Terminal.WriteError(failure.ToString());
             return 1;
         }
-        Terminal.WriteLine($"The book is in {Terminal.Escape(Path.Combine(Path.GetRelativePath(Directory.GetCurrentDirectory(), request.Output), "index.html"))}");
+        var index = Path.Combine(Path.GetRelativePath(Directory.GetCurrentDirectory(), request.Output), "index.html");
+        Terminal.WriteLine($"The book is in {Terminal.Escape(index)}");
         return 0;
     }
 }

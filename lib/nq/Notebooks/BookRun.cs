@@ -6,7 +6,8 @@ namespace NeuronQuant.CommandLine.Notebooks;
 /// <param name="Output">Folder of the executed notebooks and of the book.</param>
 /// <param name="Timeout">For each cell.</param>
 /// <param name="InPlace">Whether the outputs are also written into the notebooks themselves.</param>
-internal sealed record BookRequest(IReadOnlyList<string> Paths, IReadOnlyDictionary<string, string> Values, string Output, TimeSpan? Timeout, bool InPlace);
+internal sealed record BookRequest(IReadOnlyList<string> Paths, IReadOnlyDictionary<string, string> Values, string Output, TimeSpan? Timeout,
+    bool InPlace);
 
 /// <summary>Runs notebooks one after the other and makes a book of them.</summary>
 /// <remarks>
@@ -20,7 +21,8 @@ internal static class BookRun
     /// <param name="starting">Told before each notebook.</param>
     /// <param name="finished">Told after each notebook.</param>
     /// <param name="cancellation">Ends the running cell.</param>
-    public static async Task<CellFailure?> RunAsync(BookRequest request, Action<Notebook> starting, Action<NotebookResult> finished, CancellationToken cancellation)
+    public static async Task<CellFailure?> RunAsync(BookRequest request, Action<Notebook> starting, Action<NotebookResult> finished,
+        CancellationToken cancellation)
     {
         var notebooks = request.Paths.Select(path => (path, notebook: Notebook.Load(path))).ToArray();
         Parameters.Check([.. notebooks.Select(pair => pair.notebook)], request.Values);
@@ -32,7 +34,8 @@ internal static class BookRun
         {
             cancellation.ThrowIfCancellationRequested();
             starting(notebook);
-            var result = await NotebookRunner.RunAsync(notebook, Path.GetDirectoryName(Path.GetFullPath(path))!, request.Values, request.Timeout, cancellation);
+            var result = await NotebookRunner.RunAsync(notebook, Path.GetDirectoryName(Path.GetFullPath(path))!, request.Values, request.Timeout,
+                cancellation);
             result.Executed.Save(Path.Combine(request.Output, notebook.Name));
             finished(result);
             if (result.Failure is not null) return result.Failure;

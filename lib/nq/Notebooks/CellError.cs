@@ -14,7 +14,8 @@ internal sealed record CellError(string Name, string Message, int Line, IReadOnl
     public static CellError Compilation(IEnumerable<Diagnostic> diagnostics)
     {
         var errors = diagnostics.Where(d => d.Severity == DiagnosticSeverity.Error)
-            .Select(d => (Line: d.Location.GetLineSpan().StartLinePosition.Line + 1, Text: $"{d.Id}: {d.GetMessage(System.Globalization.CultureInfo.InvariantCulture)}")).ToArray();
+            .Select(d => (Line: d.Location.GetLineSpan().StartLinePosition.Line + 1,
+                Text: $"{d.Id}: {d.GetMessage(System.Globalization.CultureInfo.InvariantCulture)}")).ToArray();
         return new CellError("CompilationError", errors[0].Text, errors[0].Line, [.. errors.Select(error => $"line {error.Line}: {error.Text}")]);
     }
 
@@ -25,7 +26,8 @@ internal sealed record CellError(string Name, string Message, int Line, IReadOnl
         var lines = source.Split('\n');
         var where = line > 0 && line <= lines.Length ? $"line {line}: {lines[line - 1].Trim()}" : "in code that the cell called";
         var causes = new List<string>();
-        for (var cause = exception; cause is not null && causes.Count < 5; cause = cause.InnerException) causes.Add($"{cause.GetType().Name}: {cause.Message}");
+        for (var cause = exception; cause is not null && causes.Count < 5; cause = cause.InnerException)
+            causes.Add($"{cause.GetType().Name}: {cause.Message}");
         return new CellError(exception.GetType().Name, exception.Message, line, [where, .. causes]);
     }
 
@@ -37,7 +39,8 @@ internal sealed record CellError(string Name, string Message, int Line, IReadOnl
     {
         for (var cause = exception; cause is not null; cause = cause.InnerException)
             foreach (var frame in new StackTrace(cause, true).GetFrames())
-                if (frame.GetFileName() is { } file && Path.GetFileName(file) == cellFile && frame.GetFileLineNumber() > 0) return frame.GetFileLineNumber();
+                if (frame.GetFileName() is { } file && Path.GetFileName(file) == cellFile && frame.GetFileLineNumber() > 0)
+                    return frame.GetFileLineNumber();
         return 0;
     }
 }

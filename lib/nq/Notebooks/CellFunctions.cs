@@ -40,7 +40,8 @@ public sealed class DisplayedValue
     private readonly JsonObject _place;
     private readonly string[] _mimeTypes;
 
-    internal DisplayedValue(CellOutputs outputs, JsonObject place, string[] mimeTypes) => (_outputs, _place, _mimeTypes) = (outputs, place, mimeTypes);
+    internal DisplayedValue(CellOutputs outputs, JsonObject place, string[] mimeTypes) =>
+        (_outputs, _place, _mimeTypes) = (outputs, place, mimeTypes);
 
     /// <summary>Shows another value in its place, while the cell still runs.</summary>
     public void Update(object? value) => _outputs.Replace(_place, ValueFormatter.Format(value, _mimeTypes));

@@ -10,7 +10,8 @@ namespace NeuronQuant.CommandLine.Notebooks;
 /// <summary>One cell of a notebook as HTML: Markdown rendered, code highlighted, outputs in their richest static form.</summary>
 internal static class CellHtml
 {
-    private static readonly MarkdownPipeline Pipeline = new MarkdownPipelineBuilder().UsePipeTables().UseAutoIdentifiers().UseFootnotes().UseEmphasisExtras().Build();
+    private static readonly MarkdownPipeline Pipeline = new MarkdownPipelineBuilder().UsePipeTables().UseAutoIdentifiers().UseFootnotes()
+        .UseEmphasisExtras().Build();
 
     /// <summary>The cell as HTML.</summary>
     /// <param name="cell">Of any type.</param>

@@ -54,7 +54,13 @@ internal sealed class CellOutputs
     public void AddResult(int executionCount, JsonObject data)
     {
         lock (_gate)
-            _outputs.Add(new JsonObject { ["data"] = data, ["execution_count"] = executionCount, ["metadata"] = new JsonObject(), ["output_type"] = "execute_result" });
+            _outputs.Add(new JsonObject
+            {
+                ["data"] = data,
+                ["execution_count"] = executionCount,
+                ["metadata"] = new JsonObject(),
+                ["output_type"] = "execute_result",
+            });
     }
 
     /// <summary>Adds what went wrong.</summary>

@@ -45,12 +45,14 @@ internal static partial class CellReferences
     private static Assembly Load(string reference, string folder, int line)
     {
         if (reference.StartsWith("nuget:", StringComparison.OrdinalIgnoreCase))
-            throw new CellCommandException($"#r \"{reference}\" would download a package: notebooks here use one assembly by path, with its dependencies beside it.", line);
+            throw new CellCommandException($"#r \"{reference}\" would download a package: "
+                + "notebooks here use one assembly by path, with its dependencies beside it.", line);
         var name = Path.GetFileNameWithoutExtension(reference.Replace('\\', '/'));
         if (Loaded(name) is { } loaded) return loaded;
         var path = Path.GetFullPath(Path.Combine(folder, reference));
         if (!File.Exists(path))
-            throw new CellCommandException($"#r \"{reference}\": there is no such file, seen from the notebook's folder: build it first (dotnet build -c Release).", line);
+            throw new CellCommandException($"#r \"{reference}\": there is no such file, seen from the notebook's folder: "
+                + "build it first (dotnet build -c Release).", line);
         try
         {
             return Assembly.LoadFrom(path);
@@ -62,7 +64,8 @@ internal static partial class CellReferences
     }
 
     private static Assembly? Loaded(string name) => AssemblyLoadContext.Default.Assemblies
-        .FirstOrDefault(assembly => !assembly.IsDynamic && assembly.Location.Length > 0 && string.Equals(assembly.GetName().Name, name, StringComparison.OrdinalIgnoreCase));
+        .FirstOrDefault(assembly => !assembly.IsDynamic && assembly.Location.Length > 0
+            && string.Equals(assembly.GetName().Name, name, StringComparison.OrdinalIgnoreCase));
 
     private static MetadataReference[] FindPlatform()
     {

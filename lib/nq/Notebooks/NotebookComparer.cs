@@ -77,7 +77,8 @@ internal sealed partial class NotebookComparer(Notebook committed, Notebook exec
         return Math.Abs(a - b) <= tolerance * Math.Max(Math.Abs(a), Math.Abs(b));
     }
 
-    private static string Describe(string old, int oldIndex, string now, int nowIndex) => $"kept \"{Around(old, oldIndex)}\", now \"{Around(now, nowIndex)}\"";
+    private static string Describe(string old, int oldIndex, string now, int nowIndex) =>
+        $"kept \"{Around(old, oldIndex)}\", now \"{Around(now, nowIndex)}\"";
 
     private static string Around(string text, int index)
     {

@@ -36,7 +36,8 @@ internal static class NotebookRunner
         var executed = notebook.Clone();
         Parameters.Inject(executed, parameters);
         if (executed.Cells.FirstOrDefault(cell => cell.Type == "raw") is { } raw)
-            throw new NotebookException($"{notebook.Name}, cell id {raw.Id}: raw cells are run as code by some hosts and not by others: make it markdown or code.");
+            throw new NotebookException($"{notebook.Name}, cell id {raw.Id}: "
+                + "raw cells are run as code by some hosts and not by others: make it markdown or code.");
         foreach (var cell in executed.Cells.Where(cell => cell.IsCode)) cell.SetOutputs(null, []);
         var session = new Session(folder);
         for (var i = 0; i < executed.Cells.Count; i++)

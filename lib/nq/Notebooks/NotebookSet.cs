@@ -11,10 +11,12 @@ internal static class NotebookSet
     /// <exception cref="UsageException">A path does not exist, holds no notebook, or two have the same file name.</exception>
     public static IReadOnlyList<string> Find(IReadOnlyCollection<string> requested, string currentDirectory)
     {
-        var roots = requested.Count > 0 ? [.. requested.Select(path => Path.GetFullPath(path, currentDirectory))] : new[] { DefaultFolder(currentDirectory) };
+        var roots = requested.Count > 0 ? [.. requested.Select(path => Path.GetFullPath(path, currentDirectory))]
+            : new[] { DefaultFolder(currentDirectory) };
         var paths = roots.SelectMany(Expand).Distinct().ToArray();
         var twice = paths.GroupBy(Path.GetFileName).FirstOrDefault(group => group.Count() > 1);
-        if (twice is not null) throw new UsageException($"Two notebooks are called {twice.Key}: run them one after the other, since both would be written to the same file.");
+        if (twice is not null)
+            throw new UsageException($"Two notebooks are called {twice.Key}: run them one after the other, since both would be written to the same file.");
         return paths;
     }
 

@@ -24,7 +24,8 @@ internal static class Parameters
         var found = new List<Parameter>();
         foreach (var cell in notebook.Cells.Where(cell => cell.IsParameters))
         {
-            var tree = CSharpSyntaxTree.ParseText(cell.Source, new CSharpParseOptions(LanguageVersion.CSharp13, kind: Microsoft.CodeAnalysis.SourceCodeKind.Script));
+            var tree = CSharpSyntaxTree.ParseText(cell.Source,
+                new CSharpParseOptions(LanguageVersion.CSharp13, kind: Microsoft.CodeAnalysis.SourceCodeKind.Script));
             foreach (var field in tree.GetCompilationUnitRoot().Members.OfType<FieldDeclarationSyntax>())
                 foreach (var variable in field.Declaration.Variables)
                     if (variable.Initializer is { } initializer && TypeOf(field.Declaration.Type.ToString(), initializer.Value) is { } type)
@@ -73,7 +74,9 @@ internal static class Parameters
         foreach (var old in notebook.Cells.Where(cell => cell.IsInjected).ToArray()) notebook.Remove(old);
         var lines = Declared(notebook).Where(parameter => values.ContainsKey(parameter.Name))
             .Select(parameter => $"var {parameter.Name} = {Literal(parameter.Type, values[parameter.Name])};").ToArray();
-        if (lines.Length > 0) notebook.InsertAfter(notebook.Cells.Last(cell => cell.IsParameters), Cell.Injected("// Parameters\n" + string.Join('\n', lines)));
+        if (lines.Length == 0) return;
+        var injected = Cell.Injected("// Parameters\n" + string.Join('\n', lines));
+        notebook.InsertAfter(notebook.Cells.Last(cell => cell.IsParameters), injected);
     }
 
     /// <summary>The C# literal of a value; null when the value is not of the type.</summary>
@@ -85,8 +88,10 @@ internal static class Parameters
             "string" => SymbolDisplay.FormatLiteral(value, quote: true),
             "int" when int.TryParse(value, NumberStyles.AllowLeadingSign, culture, out var number) => number.ToString(culture),
             "long" when long.TryParse(value, NumberStyles.AllowLeadingSign, culture, out var number) => number.ToString(culture) + "L",
-            "float" when float.TryParse(value, NumberStyles.Float, culture, out var number) && float.IsFinite(number) => number.ToString("R", culture) + "f",
-            "double" when double.TryParse(value, NumberStyles.Float, culture, out var number) && double.IsFinite(number) => number.ToString("R", culture) + "d",
+            "float" when float.TryParse(value, NumberStyles.Float, culture, out var number) && float.IsFinite(number) =>
+                number.ToString("R", culture) + "f",
+            "double" when double.TryParse(value, NumberStyles.Float, culture, out var number) && double.IsFinite(number) =>
+                number.ToString("R", culture) + "d",
             "bool" when bool.TryParse(value, out var flag) => flag ? "true" : "false",
             _ => null,
         };

@@ -76,7 +76,8 @@ internal sealed class Session
             await Task.WhenAny(ended, Task.Delay(Grace, CancellationToken.None));
             error = cancellation.IsCancellationRequested
                 ? CellError.Engine("Cancelled", "The run was cancelled.")
-                : CellError.Engine("CellTimeout", FormattableString.Invariant($"The cell did not end within {timeout!.Value.TotalSeconds:0.###} s: give it more time with --timeout, or less to do."));
+                : CellError.Engine("CellTimeout", FormattableString.Invariant($"The cell did not end within {timeout!.Value.TotalSeconds:0.###} s: ")
+                    + "give it more time with --timeout, or less to do.");
         }
         await stop.CancelAsync();
         Workbook.Cancellation = CancellationToken.None;

@@ -110,7 +110,8 @@ internal static class ValueFormatter
             return Preformatted("[ " + string.Join(", ", first.Select(Text).Concat(more is null ? [] : [more])) + " ]");
         var html = new StringBuilder("<table><thead><tr><th>index</th><th>value</th></tr></thead><tbody>\n");
         for (var i = 0; i < first.Count; i++)
-            html.Append(CultureInfo.InvariantCulture, $"<tr><td>{i}</td><td>").Append(Rich(first[i]).FirstOrDefault(r => r.MimeType == Html).Text ?? Preformatted(Text(first[i]))).Append("</td></tr>\n");
+            html.Append(CultureInfo.InvariantCulture, $"<tr><td>{i}</td><td>")
+                .Append(Rich(first[i]).FirstOrDefault(r => r.MimeType == Html).Text ?? Preformatted(Text(first[i]))).Append("</td></tr>\n");
         if (more is not null) html.Append("<tr><td colspan=\"2\">").Append(more).Append("</td></tr>\n");
         return html.Append("</tbody></table>").ToString();
     }

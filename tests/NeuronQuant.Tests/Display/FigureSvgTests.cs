@@ -86,7 +86,8 @@ public class FigureSvgTests
     public void MarkupInEveryTextIsEscaped()
     {
         const string hostile = "<script>&\"'\u0001</script>";
-        var figure = Figure.Bar(hostile, hostile, hostile).Add(hostile, [hostile, "b"], [1.0, 2.0]).Add("other", [hostile, "b"], [1.0, 2.0]).Threshold(1, hostile);
+        var figure = Figure.Bar(hostile, hostile, hostile).Add(hostile, [hostile, "b"], [1.0, 2.0]).Add("other", [hostile, "b"], [1.0, 2.0])
+            .Threshold(1, hostile);
         var document = XElement.Parse(figure.ToSvg());
         Assert.DoesNotContain(document.Descendants(), element => element.Name.LocalName == "script");
         Assert.Contains(document.Descendants(), element => element.Value == "<script>&\"'</script>");
@@ -95,7 +96,8 @@ public class FigureSvgTests
     [Fact]
     public void WhatCannotBeDrawnIsSaid()
     {
-        Assert.Contains("Not drawn: 2 of 3 values (NaN or infinite)", Figure.Line("t").Add("s", [double.NaN, double.PositiveInfinity, 1]).ToSvg(), StringComparison.Ordinal);
+        Assert.Contains("Not drawn: 2 of 3 values (NaN or infinite)", Figure.Line("t").Add("s", [double.NaN, double.PositiveInfinity, 1]).ToSvg(),
+            StringComparison.Ordinal);
         Assert.Contains("Not drawn: 1 of 3 values (zero or less", Figure.Line("t").Add("s", [0.0, 10, 1]).LogY().ToSvg(), StringComparison.Ordinal);
         Assert.Contains("Grey: 1 of 2 cells", Figure.HeatMap("t", new[,] { { 1, double.NaN } }).ToSvg(), StringComparison.Ordinal);
     }
@@ -111,7 +113,8 @@ public class FigureSvgTests
     public void EmptyFiguresSayThatThereIsNoData()
     {
         Figure[] empty = [Figure.Line("t"), Figure.Bar("t"), Figure.Histogram("t"), Figure.HeatMap("t", new double[0, 0]),
-            Figure.Line("t").Add("s", [double.NaN]), Figure.Histogram("t").Add("s", Array.Empty<float>()), Figure.Bar("t").Add("s", [], Array.Empty<int>())];
+            Figure.Line("t").Add("s", [double.NaN]), Figure.Histogram("t").Add("s", Array.Empty<float>()),
+            Figure.Bar("t").Add("s", [], Array.Empty<int>())];
         foreach (var figure in empty)
         {
             Assert.Contains("No data to draw", figure.ToSvg(), StringComparison.Ordinal);
@@ -143,10 +146,14 @@ public class FigureSvgTests
     [Fact]
     public void MisuseIsNamed()
     {
-        Assert.Contains("3 values for 2 categories", Assert.Throws<ArgumentException>(() => Figure.Bar("t").Add("s", ["a", "b"], [1, 2, 3])).Message, StringComparison.Ordinal);
-        Assert.Contains("other categories", Assert.Throws<ArgumentException>(() => Figure.Bar("t").Add("s", ["a"], [1]).Add("u", ["b"], [1])).Message, StringComparison.Ordinal);
-        Assert.Contains("is a Bar figure", Assert.Throws<InvalidOperationException>(() => Figure.Bar("t").Add("s", [1, 2])).Message, StringComparison.Ordinal);
-        Assert.Contains("edge 1", Assert.Throws<ArgumentException>(() => Figure.Histogram("t").AddCounts("s", [1.0, 1.0], [1])).Message, StringComparison.Ordinal);
+        Assert.Contains("3 values for 2 categories",
+            Assert.Throws<ArgumentException>(() => Figure.Bar("t").Add("s", ["a", "b"], [1, 2, 3])).Message, StringComparison.Ordinal);
+        Assert.Contains("other categories", Assert.Throws<ArgumentException>(() => Figure.Bar("t").Add("s", ["a"], [1])
+            .Add("u", ["b"], [1])).Message, StringComparison.Ordinal);
+        Assert.Contains("is a Bar figure", Assert.Throws<InvalidOperationException>(() => Figure.Bar("t").Add("s", [1, 2])).Message,
+            StringComparison.Ordinal);
+        Assert.Contains("edge 1", Assert.Throws<ArgumentException>(() => Figure.Histogram("t").AddCounts("s", [1.0, 1.0], [1])).Message,
+            StringComparison.Ordinal);
         Assert.Throws<ArgumentException>(() => Figure.HeatMap("t", new double[2, 2], ["only one"]));
     }
 
@@ -171,7 +178,9 @@ public class FigureSvgTests
 
     /// <summary>The marks: elements of this name in groups after the axes, which have hover text (a line's path has none).</summary>
     private static XElement[] Marks(string svg, string element) =>
-        [.. XElement.Parse(svg).Descendants().Where(e => e.Name.LocalName == element && (element == "path" || e.Elements().Any(child => child.Name.LocalName == "title")))];
+        [.. XElement.Parse(svg).Descendants().Where(e => e.Name.LocalName == element
+            && (element == "path" || e.Elements().Any(child => child.Name.LocalName == "title")))];
 
-    private static double Number(XElement element, string attribute) => double.Parse(element.Attribute(attribute)!.Value, CultureInfo.InvariantCulture);
+    private static double Number(XElement element, string attribute) =>
+        double.Parse(element.Attribute(attribute)!.Value, CultureInfo.InvariantCulture);
 }

@@ -16,7 +16,8 @@ public sealed class ManifestTests : IDisposable
     {
         var path = Path.Combine(_folder, "model.safetensors");
         File.WriteAllText(path, "abc");
-        var manifest = Manifest.Create([path], seed: 7, parameters: [new("grid", 127.5), new("format", "int8")], clock: new Clock(), cancellation: TestContext.Current.CancellationToken);
+        var manifest = Manifest.Create([path], seed: 7, parameters: [new("grid", 127.5), new("format", "int8")], clock: new Clock(),
+            cancellation: TestContext.Current.CancellationToken);
         // The published test vector of FIPS 180-2 for "abc".
         Assert.Equal(new ManifestFile("model.safetensors", 3, "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"), manifest.Files[0]);
         var json = JsonNode.Parse(manifest.ToJson())!;
@@ -35,12 +36,15 @@ public sealed class ManifestTests : IDisposable
         manifest.Save(path);
         Assert.Equal(manifest.ToJson(), Manifest.Load(path).ToJson());
         File.WriteAllText(path, "[]");
-        Assert.Contains("manifest.json is not a manifest", Assert.Throws<InvalidDataException>(() => Manifest.Load(path)).Message, StringComparison.Ordinal);
+        Assert.Contains("manifest.json is not a manifest", Assert.Throws<InvalidDataException>(() => Manifest.Load(path)).Message,
+            StringComparison.Ordinal);
     }
 
     [Fact]
     public void AMissingFileIsNamed() =>
-        Assert.Contains("absent.bin", Assert.Throws<FileNotFoundException>(() => Manifest.Create([Path.Combine(_folder, "absent.bin")], cancellation: TestContext.Current.CancellationToken)).Message, StringComparison.Ordinal);
+        Assert.Contains("absent.bin", Assert.Throws<FileNotFoundException>(() =>
+            Manifest.Create([Path.Combine(_folder, "absent.bin")], cancellation: TestContext.Current.CancellationToken)).Message,
+                StringComparison.Ordinal);
 
     private sealed class Clock : TimeProvider
     {

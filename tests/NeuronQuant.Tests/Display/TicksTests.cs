@@ -20,7 +20,8 @@ public class TicksTests
     [InlineData(0.5, 6000, "1 10 100 1000")]
     [InlineData(1e-6, 1e-2, "10⁻⁶ 10⁻⁵ 10⁻⁴ 10⁻³ 10⁻²")]
     [InlineData(3, 60, "5 10 20 50")]
-    public void LogarithmicLabels(double low, double high, string expected) => Assert.Equal(expected, string.Join(' ', Ticks.Logarithmic(low, high).Labels));
+    public void LogarithmicLabels(double low, double high, string expected) =>
+        Assert.Equal(expected, string.Join(' ', Ticks.Logarithmic(low, high).Labels));
 
     [Fact]
     public void StepsAreOneTwoOrFiveAndCoverTheRange()
@@ -32,7 +33,8 @@ public class TicksTests
             var high = low + (random.NextDouble() * Math.Pow(10, random.Next(-6, 6)) * Math.Max(Math.Abs(low), 1e-12)) + (Math.Abs(low) * 1e-3);
             var ticks = Ticks.Linear(low, high);
             var slack = 1e-6 * (high - low);
-            Assert.True(ticks.Minimum <= low + slack && ticks.Maximum >= high - slack, $"{ticks.Minimum}..{ticks.Maximum} does not cover {low}..{high}");
+            Assert.True(ticks.Minimum <= low + slack && ticks.Maximum >= high - slack,
+                $"{ticks.Minimum}..{ticks.Maximum} does not cover {low}..{high}");
             Assert.InRange(ticks.Values.Length, 2, 12);
             Assert.Equal(ticks.Labels.Length, ticks.Labels.Distinct().Count());
             var step = ticks.Values[1] - ticks.Values[0];

@@ -16,7 +16,8 @@ public sealed class BookRunTests : IDisposable
     {
         Directory.CreateDirectory(At("notebooks", "solutions"));
         Save("00-start.ipynb", ("markdown", "# Start & go\n\nSee [next](01-next.ipynb#part).\n\n| a | b |\n|---|---|\n| 1 | 2 |", null),
-            ("code", "#r \"../lib/NeuronQuant.dll\"\nusing NeuronQuant.Display;", null), ("code", "int layers = 3; // how many", "parameters"), ("code", FigureCell, null));
+            ("code", "#r \"../lib/NeuronQuant.dll\"\nusing NeuronQuant.Display;", null), ("code", "int layers = 3; // how many", "parameters"),
+                ("code", FigureCell, null));
         Save("01-next.ipynb", ("markdown", "# Next", null), ("code", "Console.WriteLine(\"a < b\");\nnew[] { 1, 2 }", null));
         File.WriteAllText(At("notebooks", "solutions", "broken.ipynb"), "not run");
     }
@@ -29,7 +30,8 @@ public sealed class BookRunTests : IDisposable
         var before = File.ReadAllText(At("notebooks", "00-start.ipynb"));
         Assert.Equal(0, await Nq("run", At("notebooks"), "--out", At("out")));
         Assert.Equal(before, File.ReadAllText(At("notebooks", "00-start.ipynb")));
-        Assert.Equal(["00-start.html", "00-start.ipynb", "01-next.html", "01-next.ipynb", "index.html"], Directory.GetFiles(At("out")).Select(Path.GetFileName).Order(StringComparer.Ordinal));
+        Assert.Equal(["00-start.html", "00-start.ipynb", "01-next.html", "01-next.ipynb", "index.html"],
+            Directory.GetFiles(At("out")).Select(Path.GetFileName).Order(StringComparer.Ordinal));
         var page = File.ReadAllText(At("out", "00-start.html"));
         Assert.Single(Regex.Matches(page, "<svg "));
         Assert.Contains("<table>", page, StringComparison.Ordinal);
@@ -76,7 +78,8 @@ public sealed class BookRunTests : IDisposable
     [Fact]
     public async Task TheFirstFailingCellStopsTheRun()
     {
-        Save("00-start.ipynb", ("markdown", "# Start", null), ("code", "var z = 0;", null), ("code", "var a = 1;\n1 / z", null), ("code", "\"never\"", null));
+        Save("00-start.ipynb", ("markdown", "# Start", null), ("code", "var z = 0;", null), ("code", "var a = 1;\n1 / z", null),
+            ("code", "\"never\"", null));
         var error = new StringWriter();
         Assert.Equal(1, await Nq(error, "run", At("notebooks"), "--out", At("out")));
         Assert.Equal("00-start.ipynb, cell 3 (id c3), line 2: DivideByZeroException: Attempted to divide by zero.", error.ToString().Trim());

@@ -31,9 +31,12 @@ public class NotebookComparerTests
     [Fact]
     public void MissingOutputsAndOtherSourcesAreFound()
     {
-        Assert.Contains("0 outputs are kept and 1 were made", new NotebookComparer(NotebookText.Of("1"), WithOutput("1")).FirstDifference(), StringComparison.Ordinal);
-        Assert.Contains("the sources differ", new NotebookComparer(NotebookText.Of("1"), NotebookText.Of("2")).FirstDifference(), StringComparison.Ordinal);
-        Assert.Contains("1 code cells are kept and 2 were run", new NotebookComparer(NotebookText.Of("1"), NotebookText.Of("1", "2")).FirstDifference(), StringComparison.Ordinal);
+        Assert.Contains("0 outputs are kept and 1 were made", new NotebookComparer(NotebookText.Of("1"), WithOutput("1")).FirstDifference(),
+            StringComparison.Ordinal);
+        Assert.Contains("the sources differ", new NotebookComparer(NotebookText.Of("1"), NotebookText.Of("2")).FirstDifference(),
+            StringComparison.Ordinal);
+        Assert.Contains("1 code cells are kept and 2 were run",
+            new NotebookComparer(NotebookText.Of("1"), NotebookText.Of("1", "2")).FirstDifference(), StringComparison.Ordinal);
     }
 
     private static Notebook WithOutput(string text)

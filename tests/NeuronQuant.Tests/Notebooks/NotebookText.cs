@@ -23,10 +23,11 @@ internal static class NotebookText
             cell["source"] = Cell.Split(cells[i].Source);
             list.Add(cell);
         }
+        var kernel = new JsonObject { ["display_name"] = ".NET (C#)", ["language"] = "C#", ["name"] = ".net-csharp" };
         var json = new JsonObject
         {
             ["cells"] = list,
-            ["metadata"] = new JsonObject { ["kernelspec"] = new JsonObject { ["display_name"] = ".NET (C#)", ["language"] = "C#", ["name"] = ".net-csharp" } },
+            ["metadata"] = new JsonObject { ["kernelspec"] = kernel },
             ["nbformat"] = 4,
             ["nbformat_minor"] = 5,
         };

@@ -9,11 +9,13 @@ public class ParametersTests
 {
     private const string Declaration = "var model = \"demo\"; // a folder\nint layers = 4;\nvar rate = -0.5;\nbool fast = false;\nvar computed = layers * 2;";
 
-    private static Notebook Sample() => NotebookText.Make("a.ipynb", ("markdown", "# A", null), ("code", Declaration, "parameters"), ("code", "model", null));
+    private static Notebook Sample() => NotebookText.Make("a.ipynb", ("markdown", "# A", null), ("code", Declaration, "parameters"),
+        ("code", "model", null));
 
     [Fact]
     public void TheLiteralsGiveTheTypes() => Assert.Equal(
-        [new Parameter("model", "string", "\"demo\""), new Parameter("layers", "int", "4"), new Parameter("rate", "double", "-0.5"), new Parameter("fast", "bool", "false")],
+        [new Parameter("model", "string", "\"demo\""), new Parameter("layers", "int", "4"), new Parameter("rate", "double", "-0.5"),
+            new Parameter("fast", "bool", "false")],
         Parameters.Declared(Sample()));
 
     [Theory]

@@ -21,7 +21,8 @@ public class ProgressLineTests
         var writer = new StringWriter();
         using var line = new ProgressLine(writer, isRedirected: true);
         foreach (var seconds in new[] { 1, 29, 31, 45, 62, 5, 33 }) line.Show(Report(seconds, seconds));
-        Assert.Equal(["31/4", "62/4", "33/4"], writer.ToString().Split('\n', StringSplitOptions.RemoveEmptyEntries).Select(text => text.Split(' ')[0]));
+        Assert.Equal(["31/4", "62/4", "33/4"], writer.ToString().Split('\n', StringSplitOptions.RemoveEmptyEntries)
+            .Select(text => text.Split(' ')[0]));
     }
 
     private static ProgressReport Report(long done, double seconds) => new(done, 4, "x", TimeSpan.FromSeconds(seconds), null);

@@ -115,7 +115,8 @@ public sealed class SessionTests : IDisposable
         Assert.Equal("[ 1, 2, 3 ]", await Shown("new[] { 1, 2, 3 }"));
         var many = await Shown("Enumerable.Range(0, 25).ToList()");
         Assert.EndsWith("19, ... (5 more) ]", many, StringComparison.Ordinal);
-        Assert.EndsWith("... (more) ]", await Shown("IEnumerable<int> Endless() { while (true) yield return 1; }\nEndless()"), StringComparison.Ordinal);
+        Assert.EndsWith("... (more) ]", await Shown("IEnumerable<int> Endless() { while (true) yield return 1; }\nEndless()"),
+            StringComparison.Ordinal);
     }
 
     [Fact]
@@ -144,16 +145,20 @@ public sealed class SessionTests : IDisposable
     public async Task FiguresAndTablesAreMadeInThreeLinesOfCSharp13()
     {
         await Run("#r \"NeuronQuant.dll\"\nusing NeuronQuant.Display;");
-        Assert.StartsWith("t\n  s  3 points, 0.5 to 2.5", await Shown("float[] ys = [0.5f, 1.5f, 2.5f];\nFigure.Line(\"t\").Add(\"s\", [0, 1, 2], ys)"), StringComparison.Ordinal);
-        Assert.StartsWith("t\n  s  2 bars, 1 to 2", await Shown("Figure.Bar(\"t\").Add(\"s\", [\"a\", \"b\"], [1, 2]).Highlight([\"b\"], \"kept\")"), StringComparison.Ordinal);
+        Assert.StartsWith("t\n  s  3 points, 0.5 to 2.5",
+            await Shown("float[] ys = [0.5f, 1.5f, 2.5f];\nFigure.Line(\"t\").Add(\"s\", [0, 1, 2], ys)"), StringComparison.Ordinal);
+        Assert.StartsWith("t\n  s  2 bars, 1 to 2",
+            await Shown("Figure.Bar(\"t\").Add(\"s\", [\"a\", \"b\"], [1, 2]).Highlight([\"b\"], \"kept\")"), StringComparison.Ordinal);
         Assert.StartsWith("t  (y: count)\n  s  40 bins", await Shown("Figure.Histogram(\"t\").Add(\"s\", ys)"), StringComparison.Ordinal);
-        Assert.Equal("n  square\n-  ------\n1       1\n2       4", await Shown("Table.From(\"\", new[] { 1, 2 }, (\"n\", n => n), (\"square\", n => n * n))"));
+        Assert.Equal("n  square\n-  ------\n1       1\n2       4",
+            await Shown("Table.From(\"\", new[] { 1, 2 }, (\"n\", n => n), (\"square\", n => n * n))"));
     }
 
     [Fact]
     public async Task AReferenceIsRelativeToTheNotebooksFolder()
     {
-        // Any managed assembly that this process has not loaded will do: a copy of the library under another file name has another simple name on disk.
+        // Any managed assembly that this process has not loaded will do: a copy of the library under another file name has another simple name on
+        // disk.
         Directory.CreateDirectory(Path.Combine(_folder, "lib"));
         File.Copy(typeof(SessionTests).Assembly.Location, Path.Combine(_folder, "lib", "Copy.dll"));
         Assert.Null((await Run("#r \"lib/Copy.dll\"\n1")).Error);
@@ -185,7 +190,8 @@ public sealed class SessionTests : IDisposable
     [Fact]
     public async Task ACellThatIgnoresItsTimeoutIsReported()
     {
-        var result = await _session.RunAsync("System.Threading.Thread.Sleep(20000);", TimeSpan.FromSeconds(0.3), TestContext.Current.CancellationToken);
+        var result = await _session.RunAsync("System.Threading.Thread.Sleep(20000);", TimeSpan.FromSeconds(0.3),
+            TestContext.Current.CancellationToken);
         Assert.Equal("CellTimeout", result.Error!.Name);
         Assert.Contains("within 0.3 s", result.Error.Message, StringComparison.Ordinal);
     }
