@@ -71,11 +71,10 @@ internal static class RowKernels
         nuint i = 0, n = (nuint)row.Length;
         for (; i + 64 <= n; i += 64)
         {
-            var a = Integers(TElement.Load(ref source, i), factor, low, high);
-            var b = Integers(TElement.Load(ref source, i + 16), factor, low, high);
-            var c = Integers(TElement.Load(ref source, i + 32), factor, low, high);
-            var d = Integers(TElement.Load(ref source, i + 48), factor, low, high);
-            Vector512.Narrow(Vector512.Narrow(a, b), Vector512.Narrow(c, d)).StoreUnsafe(ref target, i);
+            var (a, b) = TElement.Load(ref source, i);
+            var (c, d) = TElement.Load(ref source, i + 32);
+            TElement.Pack(Integers(a, factor, low, high), Integers(b, factor, low, high), Integers(c, factor, low, high), Integers(d, factor, low, high))
+                .AsSByte().StoreUnsafe(ref target, i);
         }
         for (; i < n; i++)
             Unsafe.Add(ref target, i) = RowReference.Code(TElement.ToFloat(Unsafe.Add(ref source, i)) * inverse, minimum, maximum);

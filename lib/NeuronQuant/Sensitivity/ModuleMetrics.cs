@@ -80,16 +80,14 @@ public sealed record ModuleMetrics(
 
     private static RowSums MeasureRow(WeightMatrix weight, int row, Span<float> scratch, Grid grid)
     {
-        if (weight.IsBf16)
+        RowSums sums;
+        if (weight.IsBf16) sums = RowMoments.Fast<ushort, Bf16Element>(weight.Bf16Row(row), grid);
+        else
         {
-            var codes = weight.Bf16Row(row);
-            return RowMoments.Fast<ushort, Bf16Element>(codes, Finite(weight, row, RowKernels.AbsoluteMaximum(codes)), grid);
+            weight.ReadRow(row, scratch);
+            sums = RowMoments.Fast<float, FloatElement>(scratch, grid);
         }
-        weight.ReadRow(row, scratch);
-        return RowMoments.Fast<float, FloatElement>(scratch, Finite(weight, row, RowKernels.AbsoluteMaximum(scratch)), grid);
+        return double.IsFinite(sums.AbsoluteMaximum) ? sums
+            : throw new QuantizationException(weight.Name, $"row {row} holds a NaN or an infinity. Repair or re-download the checkpoint.");
     }
-
-    private static float Finite(WeightMatrix weight, int row, float absoluteMaximum) => float.IsFinite(absoluteMaximum)
-        ? absoluteMaximum
-        : throw new QuantizationException(weight.Name, $"row {row} holds a NaN or an infinity. Repair or re-download the checkpoint.");
 }

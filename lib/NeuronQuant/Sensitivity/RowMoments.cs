@@ -20,11 +20,12 @@ internal static class RowMoments
 {
     private const float Shifter = 12582912f; // 1.5 * 2^23: the float adder rounds to integers, half to even
 
-    public static RowSums Fast<T, TElement>(ReadOnlySpan<T> row, float absoluteMaximum, Grid grid) where T : unmanaged where TElement : IElement<T>
+    public static RowSums Fast<T, TElement>(ReadOnlySpan<T> row, Grid grid) where T : unmanaged where TElement : IElement<T>
     {
-        double mean = Sum<T, TElement>(row) / row.Length;
-        float scale = grid.Scale(-absoluteMaximum, absoluteMaximum);
-        var (squares, fourths, errors) = Central<T, TElement>(row, (float)mean, scale);
+        var (sum, absoluteMaximum) = SumAndMaximum<T, TElement>(row);
+        if (!float.IsFinite(absoluteMaximum)) return new RowSums(double.NaN, absoluteMaximum, 0, 0, 0);
+        double mean = sum / row.Length;
+        var (squares, fourths, errors) = Central<T, TElement>(row, (float)mean, grid.Scale(-absoluteMaximum, absoluteMaximum));
         double off = mean - (float)mean;
         return new RowSums(mean, absoluteMaximum, squares - row.Length * off * off, fourths, errors);
     }
@@ -45,19 +46,30 @@ internal static class RowMoments
         return new RowSums(mean, maximum, squares, fourths, errors);
     }
 
-    private static double Sum<T, TElement>(ReadOnlySpan<T> row) where T : unmanaged where TElement : IElement<T>
+    // The magnitudes order as their integer images do, with infinity and NaN on top.
+    private static (double Sum, float AbsoluteMaximum) SumAndMaximum<T, TElement>(ReadOnlySpan<T> row) where T : unmanaged where TElement : IElement<T>
     {
         ref T first = ref MemoryMarshal.GetReference(row);
-        var (a, b) = (Vector512<float>.Zero, Vector512<float>.Zero);
+        var magnitude = Vector512.Create(0x7FFF_FFFFu);
+        Vector512<float> a = default, b = default;
+        Vector512<uint> most = default, more = default;
         nuint i = 0, n = (nuint)row.Length;
         for (; i + 32 <= n; i += 32)
         {
-            a += TElement.Load(ref first, i);
-            b += TElement.Load(ref first, i + 16);
+            var (w, v) = TElement.Load(ref first, i);
+            (a, b) = (a + w, b + v);
+            (most, more) = (Vector512.Max(most, w.AsUInt32() & magnitude), Vector512.Max(more, v.AsUInt32() & magnitude));
         }
         double sum = Join(a) + Join(b);
-        for (; i < n; i++) sum += TElement.ToFloat(Unsafe.Add(ref first, i));
-        return sum;
+        uint largest = 0;
+        most = Vector512.Max(most, more);
+        for (int lane = 0; lane < 16; lane++) largest = Math.Max(largest, most[lane]);
+        for (; i < n; i++)
+        {
+            float w = TElement.ToFloat(Unsafe.Add(ref first, i));
+            (sum, largest) = (sum + w, Math.Max(largest, BitConverter.SingleToUInt32Bits(w) & 0x7FFF_FFFF));
+        }
+        return (sum, BitConverter.UInt32BitsToSingle(largest));
     }
 
     private static (double Squares, double Fourths, double Errors) Central<T, TElement>(ReadOnlySpan<T> row, float mean, float scale)
@@ -70,7 +82,7 @@ internal static class RowMoments
         nuint i = 0, n = (nuint)row.Length;
         for (; i + 32 <= n; i += 32)
         {
-            var (w, v) = (TElement.Load(ref first, i), TElement.Load(ref first, i + 16));
+            var (w, v) = TElement.Load(ref first, i);
             var (d, c) = (w - center, v - center);
             // On NxD's grid |w/s| never rounds beyond the largest code, so no clamp is needed here.
             var (q, p) = (w * factor + shifter - shifter, v * factor + shifter - shifter);
