@@ -20,7 +20,7 @@ public sealed record WorkbookStatus(string Version, bool HasInterop, IReadOnlyLi
     /// <summary>How to get what is absent.</summary>
     public string Advice => Adapters.All(adapter => adapter.InUse)
         ? "Every adapter is in use."
-        : "Everything works without the absent adapters. To add them: dotnet build -c Release lib/NeuronQuant.Interop, where those packages restore.";
+        : "Everything works without them. The adapters come in an assembly of their own, NeuronQuant.Interop, which this version does not contain yet.";
 
     /// <summary>One row for each optional package.</summary>
     public Table ToTable() => Table.From($"NeuronQuant {Version}", Adapters,

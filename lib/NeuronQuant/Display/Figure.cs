@@ -71,6 +71,9 @@ public sealed class Figure
     /// <summary>Whether each point of a line has a mark.</summary>
     public bool HasMarkers { get; private set; }
 
+    /// <summary>Whether the points of a series are joined.</summary>
+    public bool HasLines { get; private set; } = true;
+
     /// <summary>Width in pixels at full size; a narrow page scales the figure down.</summary>
     public int Width { get; private set; } = 720;
 
@@ -103,6 +106,18 @@ public sealed class Figure
                 + "average it into fewer cells first.", nameof(values));
         var matrix = new HeatMapData((double[,])values.Clone(), rowLabels, columnLabels, colour, showValues, logColour);
         return new(FigureKind.HeatMap, title, x, y) { Matrix = matrix };
+    }
+
+    /// <summary>A heat map of a list of numbers, so many to a row, with every value written in its cell: a small weight, seen whole.</summary>
+    /// <exception cref="ArgumentException">The values do not fill whole rows.</exception>
+    public static Figure Cells<T>(string title, IEnumerable<T> values, int columns) where T : INumber<T>
+    {
+        var numbers = Doubles(values);
+        if (columns < 1 || numbers.Length == 0 || numbers.Length % columns != 0)
+            throw new ArgumentException($"{numbers.Length} values do not fill rows of {columns}.", nameof(columns));
+        var matrix = new double[numbers.Length / columns, columns];
+        for (var i = 0; i < numbers.Length; i++) matrix[i / columns, i % columns] = numbers[i];
+        return HeatMap(title, matrix, showValues: true).Size(380, 260);
     }
 
     /// <summary>Adds a line: one value for each position.</summary>
@@ -194,6 +209,13 @@ public sealed class Figure
     public Figure WithMarkers()
     {
         HasMarkers = true;
+        return this;
+    }
+
+    /// <summary>Marks each point and draws no line between them: a scatter plot.</summary>
+    public Figure PointsOnly()
+    {
+        (HasMarkers, HasLines) = (true, false);
         return this;
     }
 

@@ -76,7 +76,7 @@ internal static class FigureMarks
         var (series, colour) = (figure.Lines[index], Palette.Series(index));
         int[] shown = [.. Enumerable.Range(0, series.Y.Length).Where(i => double.IsFinite(series.X[i]) && frame.Y.CanShow(series.Y[i]))];
         if (shown.Length == 0) return;
-        canvas.Path(Commands(series, shown, frame),
+        if (figure.HasLines) canvas.Path(Commands(series, shown, frame),
             $"fill=\"none\" stroke=\"{colour}\" stroke-width=\"2\" stroke-linejoin=\"round\" stroke-linecap=\"round\"{Palette.Dash(index)}");
         if (!figure.HasMarkers && shown.Length > MostHoverPoints) return;
         canvas.Open(figure.HasMarkers ? $"fill=\"{colour}\"" : "fill-opacity=\"0\"");

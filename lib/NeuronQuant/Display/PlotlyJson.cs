@@ -41,7 +41,7 @@ internal static class PlotlyJson
     private static void WriteLine(Utf8JsonWriter json, Figure figure, LineSeries series, int index)
     {
         Start(json, "scatter", series.Name);
-        json.WriteString("mode", figure.HasMarkers ? "lines+markers" : "lines");
+        json.WriteString("mode", !figure.HasLines ? "markers" : figure.HasMarkers ? "lines+markers" : "lines");
         Numbers(json, "x", series.X);
         Numbers(json, "y", series.Y);
         json.WriteStartObject("line");

@@ -16,7 +16,7 @@ internal static class TableText
             html.Append($"<caption style=\"text-align:left;font-weight:600;{CellStyle}\">").Append(Escape(table.Title)).Append("</caption>\n");
         html.Append("<thead><tr style=\"border-bottom:1px solid #888\">");
         for (var c = 0; c < table.Columns.Count; c++)
-            html.Append($"<th style=\"{CellStyle}{Side(table, c)}\">").Append(Escape(table.Columns[c].Name)).Append("</th>");
+            html.Append($"<th style=\"{CellStyle}{Side(table, c).Replace(";white-space:nowrap", "", StringComparison.Ordinal)}\">").Append(Escape(table.Columns[c].Name)).Append("</th>");
         html.Append("</tr></thead>\n<tbody>\n");
         for (var r = 0; r < Shown(table); r++) HtmlRow(html, table, r);
         if (More(table) is { } more) html.Append($"<tr><td colspan=\"{table.Columns.Count}\" style=\"{CellStyle}text-align:left\">{more}</td></tr>\n");
@@ -101,7 +101,7 @@ internal static class TableText
         html.Append("</tr>\n");
     }
 
-    private static string Side(Table table, int column) => table.IsRight(column) ? "text-align:right" : "text-align:left";
+    private static string Side(Table table, int column) => table.IsRight(column) ? "text-align:right;white-space:nowrap" : "text-align:left";
 
     private static int Shown(Table table) => Math.Min(table.Rows.Count, table.MaxRows);
 

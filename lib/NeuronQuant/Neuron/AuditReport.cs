@@ -59,6 +59,7 @@ public sealed record AuditedModule(ModuleName Module, string Stored, long Weight
 /// <param name="Plan">what the written folder was compared with, in words</param>
 /// <param name="Modules">every linear module, in the order of a forward pass</param>
 /// <param name="Findings">every defect</param>
+[TypeFormatterSource(typeof(HtmlFormatterSource), PreferredMimeTypes = ["text/html"])]
 public sealed record AuditReport(CheckpointLayout Layout, string Plan, IReadOnlyList<AuditedModule> Modules, IReadOnlyList<AuditFinding> Findings)
 {
     /// <summary>True when nothing was found.</summary>
@@ -86,6 +87,9 @@ public sealed record AuditReport(CheckpointLayout Layout, string Plan, IReadOnly
         foreach (var finding in Findings) table.Row(finding.Module, $"{finding.Defect}", finding.Message);
         return table;
     }
+
+    /// <summary>The verdict, and the findings where there are any.</summary>
+    public string ToHtml() => $"<p>{System.Net.WebUtility.HtmlEncode(ToString())}</p>{(Passed ? "" : ToFindingsTable().ToHtml())}";
 
     /// <inheritdoc/>
     public override string ToString() => FormattableString.Invariant(

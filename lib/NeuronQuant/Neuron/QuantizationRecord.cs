@@ -1,6 +1,7 @@
 using System.Text.Json;
 using System.Text.Json.Serialization;
 using NeuronQuant.Checkpoints;
+using NeuronQuant.Display;
 using NeuronQuant.Formats;
 using NeuronQuant.Quantization;
 
@@ -18,6 +19,7 @@ namespace NeuronQuant.Neuron;
 /// <param name="Method">how they were chosen: rtn (round to nearest)</param>
 /// <param name="Source">name of the source's folder or file</param>
 /// <param name="LibraryVersion">version of the library that wrote it</param>
+[TypeFormatterSource(typeof(HtmlFormatterSource), PreferredMimeTypes = ["text/html"])]
 public sealed record QuantizationRecord(
     string QuantizationDtype, string QuantizationType, IReadOnlyList<string> ModulesToNotConvert, string Layout, string Grid, string Method,
     string Source, string LibraryVersion)
@@ -60,6 +62,19 @@ public sealed record QuantizationRecord(
                 "Delete it to audit the folder without a record.");
         }
     }
+
+    /// <summary>What NeuronConfig must be given to load the folder.</summary>
+    public Table ToTable() => new Table("For NeuronConfig", "option", "value")
+        .Row("quantized", "True")
+        .Row("quantization_dtype", QuantizationDtype)
+        .Row("quantization_type", QuantizationType)
+        .Row("modules_to_not_convert", $"[{string.Join(", ", ModulesToNotConvert)}]");
+
+    /// <summary>The table as HTML.</summary>
+    public string ToHtml() => ToTable().ToHtml();
+
+    /// <summary>The table as text.</summary>
+    public override string ToString() => ToTable().ToString();
 
     /// <summary>Writes the record into a folder.</summary>
     public void Write(string folder) => File.WriteAllText(Path.Combine(folder, FileName), JsonSerializer.Serialize(this, Options) + "\n");

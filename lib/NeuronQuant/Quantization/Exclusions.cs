@@ -1,5 +1,6 @@
 using System.Text.RegularExpressions;
 using NeuronQuant.Checkpoints;
+using NeuronQuant.Display;
 
 namespace NeuronQuant.Quantization;
 
@@ -37,6 +38,12 @@ public static partial class Exclusions
             [.. modules.Where(module => MatchesNeuron(entry, module))],
             Warning(entry, modules)))];
     }
+
+    /// <summary>The preview as a table of counts.</summary>
+    public static Table ToTable(IReadOnlyList<string> entries, IReadOnlyList<ModuleName> modules) =>
+        Table.From($"Matches among {modules.Count} linear modules", Preview(entries, modules),
+            ("entry", match => match.Entry), ("by Hugging Face name", match => match.HuggingFaceMatches.Count),
+            ("by Neuron name", match => match.NeuronMatches.Count), ("warning", match => match.Warning ?? ""));
 
     /// <summary>The linear modules that stay in bf16, the same under both naming schemes.</summary>
     /// <exception cref="QuantizationException">an entry matches nothing, is unsafe, or the two schemes disagree; the remedy is in the message</exception>

@@ -92,4 +92,8 @@ public sealed class QuantizationPlan
     public static IReadOnlyList<ModuleName> LinearModules(Checkpoint checkpoint) =>
         [.. checkpoint.Tensors.Where(tensor => ModuleName.OfTensor(tensor.Name, out string parameter).IsLinear && parameter == "weight")
             .Select(tensor => ModuleName.OfTensor(tensor.Name, out _)).Distinct().Order()];
+
+    /// <summary>The linear modules of an architecture, in the order of a forward pass.</summary>
+    public static IReadOnlyList<ModuleName> LinearModules(ModelConfig config) =>
+        [.. ExpectedTensors.Of(config).Where(tensor => tensor.Module.IsLinear && tensor.Parameter == "weight").Select(tensor => tensor.Module)];
 }

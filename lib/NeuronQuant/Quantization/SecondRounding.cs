@@ -1,3 +1,5 @@
+using NeuronQuant.Display;
+
 namespace NeuronQuant.Quantization;
 
 /// <summary>What NxDI's own quantization made of a fake-quantized weight.</summary>
@@ -5,11 +7,18 @@ namespace NeuronQuant.Quantization;
 /// <param name="Changed">how many codes differ from the intended ones</param>
 /// <param name="ChangedRows">in how many output channels at least one differs</param>
 /// <param name="LargestStep">the largest difference in codes (integer grids) or in levels (fp8)</param>
+[TypeFormatterSource(typeof(HtmlFormatterSource), PreferredMimeTypes = ["text/html"])]
 public sealed record SecondRoundingResult(long Weights, long Changed, int ChangedRows, float LargestStep)
 {
+    /// <summary>The changed codes as a share of all, percent.</summary>
+    public double ChangedPercent => Weights == 0 ? 0 : 100.0 * Changed / Weights;
+
+    /// <summary>The line as HTML.</summary>
+    public string ToHtml() => $"<p>{ToString()}</p>";
+
     /// <inheritdoc/>
     public override string ToString() => FormattableString.Invariant(
-        $"{Changed} of {Weights} codes changed ({(Weights == 0 ? 0 : 100.0 * Changed / Weights):0.###} %), in {ChangedRows} rows, by up to {LargestStep}");
+        $"{Changed} of {Weights} codes changed ({ChangedPercent:0.###} %), in {ChangedRows} rows, by up to {LargestStep}");
 }
 
 /// <summary>

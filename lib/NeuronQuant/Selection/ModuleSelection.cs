@@ -9,12 +9,14 @@ namespace NeuronQuant.Selection;
 /// </summary>
 /// <param name="Rule">how they were chosen, in words</param>
 /// <param name="Kept">the linear modules that stay in bf16, in the order of a forward pass</param>
+/// <param name="Ranked">the same modules in the order of the rule, the worst first</param>
 /// <param name="Entries">modules_to_not_convert, in forms that mean the same under Hugging Face and Neuron names</param>
 /// <param name="Preview">what each entry matches</param>
 /// <param name="KeptWeights">weights that stay in bf16</param>
 /// <param name="Weights">weights of all linear modules</param>
+[TypeFormatterSource(typeof(HtmlFormatterSource), PreferredMimeTypes = ["text/html"])]
 public sealed record ModuleSelection(
-    string Rule, IReadOnlyList<ModuleName> Kept, IReadOnlyList<string> Entries, IReadOnlyList<ExclusionMatch> Preview, long KeptWeights, long Weights)
+    string Rule, IReadOnlyList<ModuleName> Kept, IReadOnlyList<ModuleName> Ranked, IReadOnlyList<string> Entries, IReadOnlyList<ExclusionMatch> Preview, long KeptWeights, long Weights)
 {
     /// <summary>Bits of an average linear weight: 16 for those kept, 8 for the others.</summary>
     public double AverageBits => 8 + 8.0 * KeptWeights / Weights;
@@ -30,6 +32,9 @@ public sealed record ModuleSelection(
             table.Row(match.Entry, Names(match.HuggingFaceMatches), Names(match.NeuronMatches), match.Warning ?? "");
         return table;
     }
+
+    /// <summary>The rule, its cost and the entries.</summary>
+    public string ToHtml() => $"<p>{System.Net.WebUtility.HtmlEncode(ToString()).Replace("\n", "<br>", StringComparison.Ordinal)}</p>";
 
     /// <inheritdoc/>
     public override string ToString() => FormattableString.Invariant(

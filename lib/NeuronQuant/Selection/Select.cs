@@ -18,7 +18,7 @@ public static class Select
     {
         if (!double.IsFinite(threshold)) throw new ArgumentException($"The threshold is {threshold}; give a finite value in {metric.Unit()}.", nameof(threshold));
         bool higher = metric.HigherIsWorse();
-        return Build(profile, FormattableString.Invariant($"{metric.Name()} {(higher ? "above" : "below")} {threshold}"),
+        return Build(profile, FormattableString.Invariant($"{metric.Name()} {(higher ? "above" : "below")} {threshold:G4}"),
             profile.Linear.Where(entry => entry[metric] is { } value && (higher ? value > threshold : value < threshold)));
     }
 
@@ -47,9 +47,10 @@ public static class Select
     private static ModuleSelection Build(ModelProfile profile, string rule, IEnumerable<ModuleMetrics> chosen)
     {
         var modules = profile.Linear.Select(entry => entry.Module).ToArray();
-        var kept = chosen.OrderBy(entry => entry.Module).ToArray();
+        var ranked = chosen.ToArray();
+        var kept = ranked.OrderBy(entry => entry.Module).ToArray();
         var entries = Exclusions.EntriesFor(kept.Select(entry => entry.Module), modules);
-        return new ModuleSelection(rule, [.. kept.Select(entry => entry.Module)], entries, Exclusions.Preview(entries, modules),
+        return new ModuleSelection(rule, [.. kept.Select(entry => entry.Module)], [.. ranked.Select(entry => entry.Module)], entries, Exclusions.Preview(entries, modules),
             kept.Sum(entry => entry.Parameters), profile.Linear.Sum(entry => entry.Parameters));
     }
 }

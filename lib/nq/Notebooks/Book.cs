@@ -14,7 +14,7 @@ internal static class Book
         :root{color-scheme:light dark}
         body{font:16px/1.6 system-ui,-apple-system,"Segoe UI",Arial,sans-serif;max-width:52rem;margin:0 auto;padding:1.5rem}
         h1,h2,h3{line-height:1.25;margin:1.8em 0 .6em}h1{margin-top:.4em}
-        pre{font:13px/1.5 ui-monospace,Menlo,Consolas,"DejaVu Sans Mono",monospace;overflow-x:auto;margin:.6em 0;padding:.7em .9em;border-radius:6px}
+        pre{font:13px/1.5 ui-monospace,Menlo,Consolas,"DejaVu Sans Mono",monospace;white-space:pre-wrap;overflow-wrap:anywhere;margin:.6em 0;padding:.7em .9em;border-radius:6px}
         .code{background:#f4f6f8;color:#1f2933;border-left:3px solid #0072b2}
         .out{border-left:3px solid #c5ccd3;margin:.6em 0 1.4em;padding:.1em 0 .1em .9em;overflow-x:auto}.out pre{padding:0}
         .err{color:#b00020}.k{color:#0b5cad}.s{color:#a3380d}.c{color:#5f7a5f;font-style:italic}.n{color:#8a3fa0}
@@ -22,7 +22,7 @@ internal static class Book
         table{border-collapse:collapse;margin:.6em 0}th,td{padding:3px 10px}th{border-bottom:1px solid #888}
         nav{display:flex;justify-content:space-between;gap:1em;margin:1em 0;font-size:.9em}
         img,svg{max-width:100%}blockquote{border-left:3px solid #c5ccd3;margin-left:0;padding-left:1em}
-        @media print{nav{display:none}body{max-width:none;font-size:11pt}.code,.out{break-inside:avoid}pre{white-space:pre-wrap}}
+        @media print{nav{display:none}body{max-width:none;font-size:11pt}.code,.out{break-inside:avoid}}
         """;
 
     /// <summary>Writes index.html and a page for each chapter, over what an earlier run left.</summary>
