@@ -25,6 +25,9 @@ public sealed class ModelPass(LlamaModel model)
     /// <summary>The last norm's output of the last forward pass: [rows, hidden].</summary>
     public float[] Normed => _normed;
 
+    /// <summary>The last block's output of the last forward pass: [rows, hidden].</summary>
+    public float[] Stream => _stream;
+
     /// <summary>Hidden states after the last norm, in <see cref="Normed"/>.</summary>
     /// <param name="batch">tokens; targets are not looked at</param>
     public void Forward(TokenBatch batch)

@@ -21,6 +21,32 @@ public class StoriesTests
         Assert.Equal(expected.GetProperty("max").GetDouble(), last.Max(), 1e-4);
     }
 
+    [Fact]
+    public void Greedy_text_and_its_likelihood_are_those_of_an_independent_program()
+    {
+        var (model, reference) = Load();
+        int[] prompt = [.. reference.GetProperty("token_ids").EnumerateObject().First().Value.EnumerateArray().Select(t => t.GetInt32())];
+        int[] tokens = Generation.Run(new Decoder(model, capacity: 128), [prompt], new GenerationOptions(60))[0];
+        string expected = reference.GetProperty("greedy")[0].GetProperty("text").GetString()!;
+        string text = string.Concat(Pieces([.. prompt[1..], .. tokens])).TrimStart();
+        Assert.StartsWith(text, expected);
+        Assert.InRange(text.Length, 100, expected.Length);
+        var likelihood = reference.GetProperty("mean_negative_log_likelihood"); // Its text is how the greedy one begins.
+        int[] counted = [.. prompt, .. tokens[..(likelihood.GetProperty("tokens_with_bos").GetInt32() - prompt.Length)]];
+        Assert.Equal(likelihood.GetProperty("nats_per_token").GetDouble(), Scoring.MeanNegativeLogLikelihood(new ModelPass(model), counted), 1e-5);
+    }
+
+    [Fact]
+    public void Every_module_of_a_published_model_equals_the_reference() =>
+        Assert.Null(ModelComparison.WithReference(Load().Model, [1, 403, 407, 261, 378], tolerance: 1e-4).First);
+
+    private static IEnumerable<string> Pieces(IEnumerable<int> tokens)
+    {
+        using var tokenizer = JsonDocument.Parse(File.ReadAllText(Path.Combine(RealModel.Folder(), "tokenizer.json")));
+        var vocabulary = tokenizer.RootElement.GetProperty("model").GetProperty("vocab").EnumerateObject().ToDictionary(p => p.Value.GetInt32(), p => p.Name);
+        return [.. tokens.Select(token => vocabulary[token].Replace('\u2581', ' ').Replace("<0x0A>", "\n", StringComparison.Ordinal))];
+    }
+
     internal static (LlamaModel Model, JsonElement Reference) Load()
     {
         string folder = RealModel.Folder();
