@@ -1,0 +1,106 @@
+using NeuronQuant.Display;
+
+namespace NeuronQuant.Models;
+
+/// <summary>How far one module's output is from its counterpart.</summary>
+/// <param name="Module">Name without "model.": layers.3.mlp.up_proj.</param>
+/// <param name="MaximumDifference">Largest absolute difference of two values; NaN when one of the outputs has one.</param>
+/// <param name="Position">Token at which it is.</param>
+/// <param name="Feature">Feature at which it is.</param>
+/// <param name="LargestValue">Largest absolute value of the expected output, to judge the difference by.</param>
+public sealed record ModuleDifference(string Module, double MaximumDifference, int Position, int Feature, double LargestValue);
+
+/// <summary>Two models on the same tokens, module by module in the order of the pass: where do they part?</summary>
+/// <remarks>
+/// A wrong kernel, a swapped weight or a changed layer shows first in one module and then in all that follow; the first one to differ
+/// is the one to look at. What is compared: outputs of the norms; q and k after their rotation and v; the mixed values ("self_attn"); the residual
+/// stream after o_proj and after down_proj; gate, up and their product ("mlp"); the last norm and the logits.
+/// </remarks>
+/// <param name="Tolerance">Largest difference that counts as equal.</param>
+/// <param name="Modules">All modules, in the order of the pass.</param>
+public sealed record ModelComparison(double Tolerance, IReadOnlyList<ModuleDifference> Modules)
+{
+    /// <summary>The first module that differs by more than the tolerance, or is not a number; null when none does.</summary>
+    public ModuleDifference? First => Modules.FirstOrDefault(IsDifferent);
+
+    /// <summary>Compares the fast model with the float64 reference made of the same weights.</summary>
+    /// <param name="model">the model</param>
+    /// <param name="tokens">one text; tens of tokens, since the reference is slow</param>
+    /// <param name="tolerance">largest difference that counts as equal</param>
+    public static ModelComparison WithReference(LlamaModel model, int[] tokens, double tolerance = 1e-3)
+    {
+        var expected = new Dictionary<string, double[]>();
+        new ReferenceModel(model).Logits(tokens, (name, output) => expected[name] = output);
+        return Compare(model, tokens, tolerance, name => expected[name]);
+    }
+
+    /// <summary>Compares a model with another of the same sizes: quantized with original, tuned with untuned.</summary>
+    /// <param name="model">the model to be judged</param>
+    /// <param name="original">what it should be like</param>
+    /// <param name="tokens">one text</param>
+    /// <param name="tolerance">largest difference that counts as equal</param>
+    /// <exception cref="ModelException">the models have different sizes</exception>
+    public static ModelComparison Of(LlamaModel model, LlamaModel original, int[] tokens, double tolerance = 1e-3)
+    {
+        ArgumentNullException.ThrowIfNull(model);
+        ArgumentNullException.ThrowIfNull(original);
+        var (a, b) = (model.Parameters.Select(p => (p.Name, p.Rows, p.Columns)), original.Parameters.Select(p => (p.Name, p.Rows, p.Columns)));
+        if (!a.SequenceEqual(b))
+            throw new ModelException("comparison", $"{model.Config.File} and {original.Config.File} have different tensors: compare models of one config.");
+        var expected = Outputs(original, tokens).ToDictionary(output => output.Name, output => Array.ConvertAll(output.Values, value => (double)value));
+        return Compare(model, tokens, tolerance, name => expected[name]);
+    }
+
+    /// <summary>The comparison as a table; the first module that differs stands out.</summary>
+    public Table ToTable()
+    {
+        var table = Table.From(First is { } first ? $"First difference above {Tolerance:g2}: {first.Module}" : $"No difference above {Tolerance:g2}", Modules,
+            ("module", m => m.Module), (new Column("max difference", "0.0e+0"), m => m.MaximumDifference), (new Column("largest value", "0.000"), m => m.LargestValue),
+            ("token", m => m.Position), ("feature", m => m.Feature));
+        return First is null ? table : table.Highlight(Modules.ToList().IndexOf(First));
+    }
+
+    private bool IsDifferent(ModuleDifference module) => !(module.MaximumDifference <= Tolerance);
+
+    private static ModelComparison Compare(LlamaModel model, int[] tokens, double tolerance, Func<string, double[]> expected) =>
+        new(tolerance, [.. Outputs(model, tokens).Select(output => Difference(output.Name, output.Values, expected(output.Name), tokens.Length))]);
+
+    private static ModuleDifference Difference(string name, float[] actual, double[] expected, int length)
+    {
+        int worst = 0;
+        double largest = -1;
+        for (int i = 0; i < expected.Length && !double.IsNaN(largest); i++)
+        {
+            double difference = Math.Abs(actual[i] - expected[i]);
+            if (!(difference <= largest)) (worst, largest) = (i, difference);
+        }
+        int width = expected.Length / length;
+        return new ModuleDifference(name, largest, worst / width, worst % width, expected.Max(Math.Abs));
+    }
+
+    // Buffers of the pass itself, which may be longer than their rows.
+    private static IEnumerable<(string Name, float[] Values)> Outputs(LlamaModel model, int[] tokens)
+    {
+        var pass = new ModelPass(model);
+        float[] logits = pass.Logits(new TokenBatch(tokens, [], 1));
+        yield return ("embed_tokens", pass.Activations[0].Input);
+        for (int layer = 0; layer < pass.Activations.Count; layer++)
+        {
+            var kept = pass.Activations[layer];
+            string name = $"layers.{layer}.";
+            yield return (name + "input_layernorm", kept.AttentionInput);
+            yield return (name + "self_attn.q_proj", kept.Query);
+            yield return (name + "self_attn.k_proj", kept.Key);
+            yield return (name + "self_attn.v_proj", kept.Value);
+            yield return (name + "self_attn", kept.Mixed);
+            yield return (name + "self_attn.o_proj", kept.Middle);
+            yield return (name + "post_attention_layernorm", kept.MlpInput);
+            yield return (name + "mlp.gate_proj", kept.Gate);
+            yield return (name + "mlp.up_proj", kept.Up);
+            yield return (name + "mlp", kept.Product);
+            yield return (name + "mlp.down_proj", layer + 1 < pass.Activations.Count ? pass.Activations[layer + 1].Input : pass.Stream);
+        }
+        yield return ("norm", pass.Normed);
+        yield return ("lm_head", logits);
+    }
+}

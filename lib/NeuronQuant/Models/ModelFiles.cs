@@ -1,0 +1,91 @@
+using System.Collections.Immutable;
+using System.Runtime.InteropServices;
+using System.Text.Json;
+using NeuronQuant.Checkpoints;
+using NeuronQuant.Formats;
+
+namespace NeuronQuant.Models;
+
+/// <summary>A model from and to a checkpoint in Hugging Face's layout.</summary>
+/// <remarks>
+/// Loading takes any type that decodes to float (bf16, f16, f32) and holds names and shapes against config.json first. A config without tied
+/// embeddings but a checkpoint without lm_head is an error, as is the contrary of it: an lm_head that differs from a tied embedding.
+/// Saving writes bf16, rounded to nearest even, and the fields of config.json that this library knows; a tied head is not written.
+/// </remarks>
+public static class ModelFiles
+{
+    private const int ChunkValues = 1 << 20; // 2 MB of bf16 at a time.
+
+    /// <summary>Loads a model from a folder or a .safetensors file with config.json beside it.</summary>
+    /// <param name="path">folder or file</param>
+    /// <exception cref="CheckpointException">a tensor is missing, has another shape than the config says or another type than floats</exception>
+    /// <exception cref="ModelException">the config asks for something that this model does not compute</exception>
+    public static LlamaModel Load(string path)
+    {
+        using var checkpoint = Checkpoint.Open(path);
+        return Load(checkpoint);
+    }
+
+    /// <summary>Loads a model from an open checkpoint.</summary>
+    /// <param name="checkpoint">the checkpoint; may be closed afterwards</param>
+    public static LlamaModel Load(Checkpoint checkpoint)
+    {
+        ArgumentNullException.ThrowIfNull(checkpoint);
+        ExpectedTensors.Check(checkpoint, checkpoint.Config);
+        var model = new LlamaModel(checkpoint.Config);
+        foreach (var parameter in model.Parameters) checkpoint.ReadFloats(Find(checkpoint, parameter.Name), 0, parameter.Values);
+        if (model.Config.TieWordEmbeddings && checkpoint.Find("lm_head.weight") is { } head) CheckTied(checkpoint, head, model);
+        return model;
+    }
+
+    /// <summary>Writes model.safetensors as bf16 and config.json into a folder.</summary>
+    /// <param name="model">the model</param>
+    /// <param name="folder">made when missing</param>
+    /// <param name="overwrite">whether a checkpoint that is already there may be replaced</param>
+    public static void Save(LlamaModel model, string folder, bool overwrite = false)
+    {
+        ArgumentNullException.ThrowIfNull(model);
+        var declarations = model.Parameters.Select(p => new TensorDeclaration(p.Name, TensorType.BF16, ShapeOf(p)));
+        using var writer = CheckpointWriter.Create(folder, declarations, overwrite: overwrite);
+        var codes = new ushort[ChunkValues];
+        foreach (var parameter in model.Parameters)
+            for (int first = 0; first < parameter.Values.Length; first += ChunkValues)
+            {
+                var values = parameter.Values.AsSpan(first, Math.Min(ChunkValues, parameter.Values.Length - first));
+                BFloat16.Encode(values, codes.AsSpan(0, values.Length));
+                writer.Write(parameter.Name, MemoryMarshal.AsBytes(codes.AsSpan(0, values.Length)));
+            }
+        writer.Complete();
+        File.WriteAllBytes(Path.Combine(folder, "config.json"), ConfigJson(model.Config));
+    }
+
+    private static ImmutableArray<long> ShapeOf(Parameter parameter) =>
+        parameter.Rows == 1 && !parameter.Name.EndsWith("_proj.weight", StringComparison.Ordinal) ? [parameter.Columns] : [parameter.Rows, parameter.Columns];
+
+    private static TensorInfo Find(Checkpoint checkpoint, string name)
+    {
+        var module = ModuleName.OfTensor(name, out string part);
+        return checkpoint.Find(module, part) ?? checkpoint[name];
+    }
+
+    private static void CheckTied(Checkpoint checkpoint, TensorInfo head, LlamaModel model)
+    {
+        var values = new float[model.Embedding.Values.Length];
+        if (head.ElementCount == values.Length) checkpoint.ReadFloats(head, 0, values);
+        if (!values.AsSpan().SequenceEqual(model.Embedding.Values))
+            throw new ModelException("lm_head", $"config.json of {checkpoint.Source} ties it to the embedding, but the file holds another lm_head.weight. "
+                + "Set tie_word_embeddings to false to use it, or remove the tensor.");
+    }
+
+    private static byte[] ConfigJson(ModelConfig config)
+    {
+        using var stream = new MemoryStream();
+        using (var json = new Utf8JsonWriter(stream, new JsonWriterOptions { Indented = true }))
+        {
+            json.WriteStartObject();
+            ModelConfigWriter.Write(json, config);
+            json.WriteEndObject();
+        }
+        return stream.ToArray();
+    }
+}
