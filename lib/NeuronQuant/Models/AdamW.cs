@@ -64,7 +64,8 @@ public sealed class AdamW
                 Math.Min(mean.Length, (block + 1) * BlockSize), (float)rate, decay, (float)gradientFactor, correction1, correction2));
     }
 
-    private void Update(float[] w, float[] g, float[] m, float[] v, int first, int last, float rate, float decay, float factor, float correction1, float correction2)
+    private void Update(float[] w, float[] g, float[] m, float[] v, int first, int last, float rate, float decay, float factor,
+        float correction1, float correction2)
     {
         int i = first;
         for (; i <= last - Vector<float>.Count; i += Vector<float>.Count)

@@ -18,7 +18,8 @@ public static class Generation
     /// <param name="options">length, stops and sampling; null for greedy</param>
     /// <param name="cancellation">checked at each step</param>
     /// <returns>the new tokens of each prompt</returns>
-    public static IReadOnlyList<int[]> Run(Decoder decoder, IReadOnlyList<int[]> prompts, GenerationOptions? options = null, CancellationToken cancellation = default)
+    public static IReadOnlyList<int[]> Run(Decoder decoder, IReadOnlyList<int[]> prompts, GenerationOptions? options = null,
+        CancellationToken cancellation = default)
     {
         ArgumentNullException.ThrowIfNull(decoder);
         ArgumentNullException.ThrowIfNull(prompts);

@@ -57,9 +57,11 @@ public sealed class LlamaModel
     private static void CheckSupported(ModelConfig config)
     {
         if (config.HiddenActivation is not ("silu" or "swish"))
-            throw new ModelException(config.File, $"hidden_act is \"{config.HiddenActivation}\", expected \"silu\": no other activation is computed here.");
+            throw new ModelException(config.File,
+                $"hidden_act is \"{config.HiddenActivation}\", expected \"silu\": no other activation is computed here.");
         if (config.QuantizationMethod is { } method)
-            throw new ModelException(config.File, $"the model is quantized already ({method}), expected bf16, f16 or f32 weights: load the original checkpoint.");
+            throw new ModelException(config.File,
+                $"the model is quantized already ({method}), expected bf16, f16 or f32 weights: load the original checkpoint.");
         if ((long)config.VocabularySize * config.HiddenSize > Array.MaxLength || (long)config.IntermediateSize * config.HiddenSize > Array.MaxLength)
             throw new ModelException(config.File, "a weight has more than 2^31 values: this model is for sizes that fit one array.");
     }

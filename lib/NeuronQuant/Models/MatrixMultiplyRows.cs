@@ -38,15 +38,28 @@ internal unsafe struct MatrixMultiplyRows<TLanes, TVector, TWeight> : IWork
 
     public readonly void Part(int part)
     {
+        float* sums = stackalloc float[16 * TLanes.Count];
         int end = Math.Min(_outer, (part + 1) * _block), o = part * _block;
         for (; o <= end - 4; o += 4)
         {
             int row = 0;
-            for (; row <= _rows - 4; row += 4) FourByFour(row, o);
-            for (; row < _rows; row++) OneByFour(row, o);
+            for (; row <= _rows - 4; row += 4)
+            {
+                FourByFour(_x + (nint)row * _inner, _w + (nint)o * _inner, _inner, sums);
+                for (int i = 0; i < 16; i++) Put(row + i / 4, o + i % 4, sums + i * TLanes.Count);
+            }
+            for (; row < _rows; row++)
+            {
+                OneByFour(_x + (nint)row * _inner, _w + (nint)o * _inner, _inner, sums);
+                for (int i = 0; i < 4; i++) Put(row, o + i, sums + i * TLanes.Count);
+            }
         }
         for (; o < end; o++)
-            for (int row = 0; row < _rows; row++) One(row, o);
+            for (int row = 0; row < _rows; row++)
+            {
+                One(_x + (nint)row * _inner, _w + (nint)o * _inner, _inner, sums);
+                Put(row, o, sums);
+            }
     }
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
@@ -54,32 +67,31 @@ internal unsafe struct MatrixMultiplyRows<TLanes, TVector, TWeight> : IWork
 
     private static float Value(TWeight* w) => typeof(TWeight) == typeof(float) ? *(float*)w : BFloat16.Decode(*(ushort*)w);
 
-    private readonly void Put(int row, int o, TVector sums)
+    // Adds the lanes, then what fills no vector.
+    private readonly void Put(int row, int o, float* sums)
     {
         float* x = _x + (nint)row * _inner;
         TWeight* w = _w + (nint)o * _inner;
-        float sum = TLanes.Sum(sums);
+        float sum = TLanes.Sum(TLanes.Load(sums));
         for (int i = _inner - _inner % TLanes.Count; i < _inner; i++) sum = MathF.FusedMultiplyAdd(x[i], Value(w + i), sum);
         _y[(nint)row * _outer + o] = sum;
     }
 
+    // The loops below call nothing: the compiler would keep their sums in memory across a call, and on the way to it too.
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    private readonly void One(int row, int o)
+    private static void One(float* x, TWeight* w, int inner, float* sums)
     {
-        float* x = _x + (nint)row * _inner;
-        TWeight* w = _w + (nint)o * _inner;
         TVector sum = default;
-        for (int i = 0; i <= _inner - TLanes.Count; i += TLanes.Count) sum = TLanes.MultiplyAdd(TLanes.Load(x + i), Load(w + i), sum);
-        Put(row, o, sum);
+        for (int i = 0; i <= inner - TLanes.Count; i += TLanes.Count) sum = TLanes.MultiplyAdd(TLanes.Load(x + i), Load(w + i), sum);
+        TLanes.Store(sum, sums);
     }
 
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    private readonly void OneByFour(int row, int o)
+    private static void OneByFour(float* x, TWeight* w0, int inner, float* sums)
     {
-        float* x = _x + (nint)row * _inner;
-        TWeight* w0 = _w + (nint)o * _inner, w1 = w0 + _inner, w2 = w1 + _inner, w3 = w2 + _inner;
+        TWeight* w1 = w0 + inner, w2 = w1 + inner, w3 = w2 + inner;
         TVector s0 = default, s1 = default, s2 = default, s3 = default;
-        for (int i = 0; i <= _inner - TLanes.Count; i += TLanes.Count)
+        for (int i = 0; i <= inner - TLanes.Count; i += TLanes.Count)
         {
             var a = TLanes.Load(x + i);
             s0 = TLanes.MultiplyAdd(a, Load(w0 + i), s0);
@@ -87,22 +99,19 @@ internal unsafe struct MatrixMultiplyRows<TLanes, TVector, TWeight> : IWork
             s2 = TLanes.MultiplyAdd(a, Load(w2 + i), s2);
             s3 = TLanes.MultiplyAdd(a, Load(w3 + i), s3);
         }
-        Put(row, o, s0);
-        Put(row, o + 1, s1);
-        Put(row, o + 2, s2);
-        Put(row, o + 3, s3);
+        Store(sums, s0, s1, s2, s3);
     }
 
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    private readonly void FourByFour(int row, int o)
+    private static void FourByFour(float* x0, TWeight* w0, int inner, float* sums)
     {
-        float* x0 = _x + (nint)row * _inner, x1 = x0 + _inner, x2 = x1 + _inner, x3 = x2 + _inner;
-        TWeight* w = _w + (nint)o * _inner;
+        float* x1 = x0 + inner, x2 = x1 + inner, x3 = x2 + inner;
+        TWeight* w1 = w0 + inner, w2 = w1 + inner, w3 = w2 + inner;
         TVector s00 = default, s01 = default, s02 = default, s03 = default, s10 = default, s11 = default, s12 = default, s13 = default;
         TVector s20 = default, s21 = default, s22 = default, s23 = default, s30 = default, s31 = default, s32 = default, s33 = default;
-        for (int i = 0; i <= _inner - TLanes.Count; i += TLanes.Count)
+        for (int i = 0; i <= inner - TLanes.Count; i += TLanes.Count)
         {
-            TVector b0 = Load(w + i), b1 = Load(w + _inner + i), b2 = Load(w + 2 * (nint)_inner + i), b3 = Load(w + 3 * (nint)_inner + i);
+            TVector b0 = Load(w0 + i), b1 = Load(w1 + i), b2 = Load(w2 + i), b3 = Load(w3 + i);
             var a = TLanes.Load(x0 + i);
             (s00, s01) = (TLanes.MultiplyAdd(a, b0, s00), TLanes.MultiplyAdd(a, b1, s01));
             (s02, s03) = (TLanes.MultiplyAdd(a, b2, s02), TLanes.MultiplyAdd(a, b3, s03));
@@ -116,17 +125,18 @@ internal unsafe struct MatrixMultiplyRows<TLanes, TVector, TWeight> : IWork
             (s30, s31) = (TLanes.MultiplyAdd(a, b0, s30), TLanes.MultiplyAdd(a, b1, s31));
             (s32, s33) = (TLanes.MultiplyAdd(a, b2, s32), TLanes.MultiplyAdd(a, b3, s33));
         }
-        PutFour(row, o, s00, s01, s02, s03);
-        PutFour(row + 1, o, s10, s11, s12, s13);
-        PutFour(row + 2, o, s20, s21, s22, s23);
-        PutFour(row + 3, o, s30, s31, s32, s33);
+        Store(sums, s00, s01, s02, s03);
+        Store(sums + 4 * TLanes.Count, s10, s11, s12, s13);
+        Store(sums + 8 * TLanes.Count, s20, s21, s22, s23);
+        Store(sums + 12 * TLanes.Count, s30, s31, s32, s33);
     }
 
-    private readonly void PutFour(int row, int o, TVector s0, TVector s1, TVector s2, TVector s3)
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static void Store(float* sums, TVector s0, TVector s1, TVector s2, TVector s3)
     {
-        Put(row, o, s0);
-        Put(row, o + 1, s1);
-        Put(row, o + 2, s2);
-        Put(row, o + 3, s3);
+        TLanes.Store(s0, sums);
+        TLanes.Store(s1, sums + TLanes.Count);
+        TLanes.Store(s2, sums + 2 * TLanes.Count);
+        TLanes.Store(s3, sums + 3 * TLanes.Count);
     }
 }

@@ -55,7 +55,8 @@ public sealed record ModelComparison(double Tolerance, IReadOnlyList<ModuleDiffe
     public Table ToTable()
     {
         var table = Table.From(First is { } first ? $"First difference above {Tolerance:g2}: {first.Module}" : $"No difference above {Tolerance:g2}", Modules,
-            ("module", m => m.Module), (new Column("max difference", "0.0e+0"), m => m.MaximumDifference), (new Column("largest value", "0.000"), m => m.LargestValue),
+            ("module", m => m.Module),
+            (new Column("max difference", "0.0e+0"), m => m.MaximumDifference), (new Column("largest value", "0.000"), m => m.LargestValue),
             ("token", m => m.Position), ("feature", m => m.Feature));
         return First is null ? table : table.Highlight(Modules.ToList().IndexOf(First));
     }

@@ -57,7 +57,8 @@ public class TrainerTests
     [Fact]
     public void A_batch_without_targets_and_a_loss_that_overflows_are_errors()
     {
-        Assert.Contains("loss mask", Assert.Throws<ModelException>(() => Trainer.Run(Fresh(), [TokenBatch.Of([[1, 2]], counts: (_, _) => false)], new TrainingPlan(1))).Message);
+        var masked = TokenBatch.Of([[1, 2]], counts: (_, _) => false);
+        Assert.Contains("loss mask", Assert.Throws<ModelException>(() => Trainer.Run(Fresh(), [masked], new TrainingPlan(1))).Message);
         var broken = Fresh();
         broken.Norm.Values[0] = float.NaN;
         Assert.Contains("learning rate", Assert.Throws<ModelException>(() => Trainer.Run(broken, [Batch], new TrainingPlan(1))).Message);
