@@ -1,0 +1,84 @@
+using NeuronQuant.Checkpoints;
+using NeuronQuant.Models;
+using NeuronQuant.Models.Tokenization;
+
+namespace NeuronQuant.Evaluation;
+
+/// <summary>How the demo model is made.</summary>
+/// <param name="Seed">chooses the weights at the start and the problems</param>
+/// <param name="Steps">updates</param>
+/// <param name="Batch">problems in a step</param>
+/// <param name="HiddenSize">width of the residual stream</param>
+/// <param name="IntermediateSize">width of the MLP</param>
+/// <param name="Layers">decoder layers</param>
+/// <param name="Heads">query heads</param>
+/// <param name="KeyValueHeads">key and value heads</param>
+/// <param name="VocabularySize">tokens of the tokenizer</param>
+/// <param name="PeakRate">learning rate after warm-up</param>
+public sealed record DemoRecipe(
+    ulong Seed = 1, int Steps = 4000, int Batch = 64, int HiddenSize = 192, int IntermediateSize = 512, int Layers = 4, int Heads = 6,
+    int KeyValueHeads = 3, int VocabularySize = 512, double PeakRate = 2e-3);
+
+/// <summary>
+/// Trains the demo model from nothing: a tokenizer learned from training problems, a small Llama, and one pass over problems that are
+/// generated as they are needed, so that hardly one is seen twice.
+/// </summary>
+/// <remarks>
+/// A training text is what evaluation will show: "Question: …\nAnswer: …" between &lt;s&gt; and &lt;/s&gt;. Only the answer's tokens count in
+/// the loss, since the question's names and numbers are drawn at random and cannot be predicted. Held-out problems are never generated
+/// here. The same recipe gives the same bytes on the same machine; another vector width rounds sums differently and so ends in other
+/// weights of the same quality.
+/// </remarks>
+public static class DemoTraining
+{
+    /// <summary>The prompt of a problem; the answer follows after a space.</summary>
+    public static string Prompt(string question) => $"Question: {question}\nAnswer:";
+
+    /// <summary>Trains and writes the model with its tokenizer.</summary>
+    /// <param name="recipe">sizes, steps, seed</param>
+    /// <param name="folder">where the model goes; an older demo model there is replaced when all is done</param>
+    /// <param name="report">called after each step</param>
+    /// <param name="cancellation">ends the training; nothing is written then</param>
+    public static LlamaModel Run(DemoRecipe recipe, string folder, Action<TrainingStep>? report = null, CancellationToken cancellation = default)
+    {
+        Directory.CreateDirectory(folder);
+        var tokenizer = BpeTrainer.Train(DemoTask.Generate(DemoPart.Training, recipe.Seed, 5000).Select(Text), recipe.VocabularySize, folder);
+        var model = new LlamaModel(Config(recipe, tokenizer));
+        Initialization.Fill(model, recipe.Seed);
+        Trainer.Run(model, Batches(recipe, tokenizer), new TrainingPlan(recipe.Steps, recipe.PeakRate), report, cancellation);
+        model.Save(folder, overwrite: true);
+        return model;
+    }
+
+    /// <summary>The batches of a run, made as they are asked for.</summary>
+    public static IEnumerable<TokenBatch> Batches(DemoRecipe recipe, Tokenizer tokenizer)
+    {
+        int end = tokenizer.IdOf(BpeTrainer.EndToken)!.Value, padding = tokenizer.IdOf(BpeTrainer.PadToken)!.Value;
+        foreach (var problems in DemoTask.Generate(DemoPart.Training, recipe.Seed + 1, int.MaxValue).Chunk(recipe.Batch))
+        {
+            int[][] prompts = [.. problems.Select(problem => tokenizer.Encode(Prompt(problem.Problem.Question)))];
+            int[][] texts = [.. problems.Select(problem => (int[])[.. tokenizer.Encode(Text(problem)), end])];
+            yield return TokenBatch.Of(texts, padding, (text, token) => token >= prompts[text].Length);
+        }
+    }
+
+    private static string Text(DemoProblem problem) => $"{Prompt(problem.Problem.Question)} {problem.Problem.Answer}";
+
+    private static ModelConfig Config(DemoRecipe recipe, Tokenizer tokenizer) => new()
+    {
+        File = "config.json",
+        Family = ModelFamily.Llama,
+        HiddenSize = recipe.HiddenSize,
+        IntermediateSize = recipe.IntermediateSize,
+        LayerCount = recipe.Layers,
+        HeadCount = recipe.Heads,
+        KeyValueHeadCount = recipe.KeyValueHeads,
+        HeadSize = recipe.HiddenSize / recipe.Heads,
+        VocabularySize = tokenizer.VocabularySize,
+        MaxPositionEmbeddings = 512,
+        RmsNormEpsilon = 1e-5,
+        BeginTokenId = tokenizer.IdOf(BpeTrainer.BeginToken),
+        EndTokenIds = [tokenizer.IdOf(BpeTrainer.EndToken)!.Value],
+        PadTokenId = tokenizer.IdOf(BpeTrainer.PadToken),
+    };
+}
