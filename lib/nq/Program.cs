@@ -43,6 +43,8 @@ public static class Program
         SensitivityCommand.Create(),
         QuantizeCommand.Create(),
         AuditCommand.Create(),
+        GenerateCommand.Create(),
+        TrainCommand.Create(),
         DoctorCommand.Create(),
     };
 

@@ -1,4 +1,7 @@
+using System.Globalization;
+using System.Text;
 using NeuronQuant.Checkpoints;
+using NeuronQuant.Display;
 using NeuronQuant.Models;
 using NeuronQuant.Models.Tokenization;
 
@@ -16,7 +19,7 @@ namespace NeuronQuant.Evaluation;
 /// <param name="VocabularySize">tokens of the tokenizer</param>
 /// <param name="PeakRate">learning rate after warm-up</param>
 public sealed record DemoRecipe(
-    ulong Seed = 1, int Steps = 4000, int Batch = 64, int HiddenSize = 192, int IntermediateSize = 512, int Layers = 4, int Heads = 6,
+    ulong Seed = 1, int Steps = 2000, int Batch = 64, int HiddenSize = 192, int IntermediateSize = 512, int Layers = 4, int Heads = 6,
     int KeyValueHeads = 3, int VocabularySize = 512, double PeakRate = 2e-3);
 
 /// <summary>
@@ -34,21 +37,58 @@ public static class DemoTraining
     /// <summary>The prompt of a problem; the answer follows after a space.</summary>
     public static string Prompt(string question) => $"Question: {question}\nAnswer:";
 
-    /// <summary>Trains and writes the model with its tokenizer.</summary>
+    /// <summary>Name of the log: step, mean loss of the steps since the last line, gradient norm of that step.</summary>
+    public const string LogName = "training-log.csv";
+
+    /// <summary>Name of the manifest: recipe, seed, versions, machine, hashes.</summary>
+    public const string ManifestName = "manifest.json";
+
+    private const int LogEvery = 50;
+
+    /// <summary>Trains and writes the model with its tokenizer, log and manifest.</summary>
     /// <param name="recipe">sizes, steps, seed</param>
     /// <param name="folder">where the model goes; an older demo model there is replaced when all is done</param>
     /// <param name="report">called after each step</param>
-    /// <param name="cancellation">ends the training; nothing is written then</param>
+    /// <param name="cancellation">ends the training; the model in the folder is then what it was</param>
     public static LlamaModel Run(DemoRecipe recipe, string folder, Action<TrainingStep>? report = null, CancellationToken cancellation = default)
     {
         Directory.CreateDirectory(folder);
         var tokenizer = BpeTrainer.Train(DemoTask.Generate(DemoPart.Training, recipe.Seed, 5000).Select(Text), recipe.VocabularySize, folder);
         var model = new LlamaModel(Config(recipe, tokenizer));
         Initialization.Fill(model, recipe.Seed);
-        Trainer.Run(model, Batches(recipe, tokenizer), new TrainingPlan(recipe.Steps, recipe.PeakRate), report, cancellation);
+        var log = new StringBuilder("step,mean_loss,gradient_norm\n");
+        double sum = 0;
+        Trainer.Run(model, Batches(recipe, tokenizer), new TrainingPlan(recipe.Steps, recipe.PeakRate), step =>
+        {
+            sum += step.Loss;
+            if ((step.Step + 1) % LogEvery == 0)
+            {
+                log.Append(CultureInfo.InvariantCulture, $"{step.Step + 1},{sum / LogEvery:0.0000},{step.GradientNorm:0.00}\n");
+                sum = 0;
+            }
+            report?.Invoke(step);
+        }, cancellation);
         model.Save(folder, overwrite: true);
+        File.WriteAllText(Path.Combine(folder, LogName), log.ToString());
+        WriteManifest(recipe, folder);
         return model;
     }
+
+    /// <summary>Records the recipe, the machine and the hashes of what lies in the folder.</summary>
+    public static void WriteManifest(DemoRecipe recipe, string folder) =>
+        Manifest.Create(new[] { "model.safetensors", "config.json", "tokenizer.json" }.Select(file => Path.Combine(folder, file)), (long)recipe.Seed,
+            new Dictionary<string, object?>
+            {
+                ["steps"] = recipe.Steps,
+                ["problems_per_step"] = recipe.Batch,
+                ["hidden_size"] = recipe.HiddenSize,
+                ["intermediate_size"] = recipe.IntermediateSize,
+                ["layers"] = recipe.Layers,
+                ["heads"] = recipe.Heads,
+                ["key_value_heads"] = recipe.KeyValueHeads,
+                ["vocabulary_size"] = recipe.VocabularySize,
+                ["peak_learning_rate"] = recipe.PeakRate,
+            }).Save(Path.Combine(folder, ManifestName));
 
     /// <summary>The batches of a run, made as they are asked for.</summary>
     public static IEnumerable<TokenBatch> Batches(DemoRecipe recipe, Tokenizer tokenizer)

@@ -17,7 +17,7 @@ public sealed class WorkbookTests : IDisposable
         File.WriteAllText(Path.Combine(_folder, "NeuronQuant.Interop.dll"), "");
         var status = Workbook.Inspect(_folder);
         Assert.Equal(["TorchSharp"], status.Adapters.Where(adapter => adapter.InUse).Select(adapter => adapter.Package));
-        Assert.Contains("lib/NeuronQuant.Interop", status.Advice, StringComparison.Ordinal);
+        Assert.Contains("NeuronQuant.Interop", status.Advice, StringComparison.Ordinal);
     }
 
     [Fact]

@@ -1,0 +1,50 @@
+using System.CommandLine;
+using NeuronQuant.Models;
+using NeuronQuant.Models.Tokenization;
+
+namespace NeuronQuant.CommandLine.Commands;
+
+/// <summary><c>nq generate</c>: continue a prompt with a model, printing as it goes; greedy unless a temperature is given.</summary>
+internal static class GenerateCommand
+{
+    public static Command Create()
+    {
+        var (model, json) = (Arguments.Model(), Arguments.Json());
+        var prompt = new Option<string>("--prompt") { Description = "The text to continue.", Required = true };
+        var count = new Option<int>("--max-new-tokens") { Description = "New tokens at most.", DefaultValueFactory = _ => 256 };
+        var temperature = new Option<double>("--temperature") { Description = "0 takes the likeliest token each time." };
+        var seed = new Option<ulong>("--seed") { Description = "Of the draws, with a temperature above 0." };
+        var command = new Command("generate", "Continue a prompt.") { model, prompt, count, temperature, seed, json };
+        command.SetAction((result, cancellation) => Task.FromResult(Run(
+            result.GetRequiredValue(model), result.GetRequiredValue(prompt), result.GetValue(count),
+            new GenerationOptions(result.GetValue(count), null, result.GetValue(temperature), result.GetValue(seed)), result.GetValue(json), cancellation)));
+        return command;
+    }
+
+    private static int Run(string path, string prompt, int count, GenerationOptions options, bool json, CancellationToken cancellation)
+    {
+        if (count < 1) throw new UsageException("--max-new-tokens: give a number above zero.");
+        var model = LlamaModel.Load(path);
+        var tokenizer = Tokenizer.Load(Path.Combine(Directory.Exists(path) ? path : Path.GetDirectoryName(path) ?? "", "tokenizer.json"));
+        int[] tokens = tokenizer.Encode(prompt);
+        if (tokens.Length + count > model.Config.MaxPositionEmbeddings)
+            CommandOutput.Note($"the prompt has {tokens.Length} tokens and the model's context is {model.Config.MaxPositionEmbeddings}; generation ends there.");
+        if (tokenizer.VocabularySize > model.Config.VocabularySize)
+            throw new ModelException("embed_tokens", $"has {model.Config.VocabularySize} rows, but the tokenizer has {tokenizer.VocabularySize} tokens: they are of different models.");
+        var stream = tokenizer.Stream();
+        int shown = 0;
+        var decoder = new Decoder(model, 1, Math.Min(model.Config.MaxPositionEmbeddings, tokens.Length + count));
+        var made = Generation.Run(decoder, [tokens], options with
+        {
+            StopTokens = model.Config.EndTokenIds,
+            StopWhen = (_, soFar) =>
+            {
+                for (; !json && shown < soFar.Count; shown++) Console.Out.Write(stream.Add(soFar[shown]));
+                return false;
+            },
+        }, cancellation)[0];
+        if (json) CommandOutput.Json(new { prompt, text = tokenizer.Decode(made), tokens = made });
+        else CommandOutput.Say(stream.Finish());
+        return 0;
+    }
+}
