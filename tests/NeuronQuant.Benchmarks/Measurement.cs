@@ -9,11 +9,19 @@ namespace NeuronQuant.Benchmarks;
 /// </summary>
 internal sealed class Measurement(string title, string unit, double workPerRun)
 {
-    private readonly List<(string Name, Action Run, List<double> Rates)> _contestants = [];
+    private readonly List<(string Name, Func<double> Run, List<double> Rates)> _contestants = [];
 
-    public Measurement Add(string name, Action run)
+    public Measurement Add(string name, Action run) => AddRate(name, () =>
     {
-        _contestants.Add((name, run, []));
+        long start = Stopwatch.GetTimestamp();
+        run();
+        return workPerRun / Stopwatch.GetElapsedTime(start).TotalSeconds;
+    });
+
+    /// <summary>A contestant that times itself, such as another program.</summary>
+    public Measurement AddRate(string name, Func<double> rate)
+    {
+        _contestants.Add((name, rate, []));
         return this;
     }
 
@@ -22,10 +30,8 @@ internal sealed class Measurement(string title, string unit, double workPerRun)
         for (int round = -1; round < rounds; round++)
             foreach (var (_, run, rates) in _contestants)
             {
-                long start = Stopwatch.GetTimestamp();
-                run();
-                double seconds = Stopwatch.GetElapsedTime(start).TotalSeconds;
-                if (round >= 0) rates.Add(workPerRun / seconds);
+                double rate = run();
+                if (round >= 0) rates.Add(rate);
             }
         Console.WriteLine($"\n{title} ({unit}, {rounds} rounds in turns)\n");
         Console.WriteLine("| contestant | median | best | worst |\n| --- | ---: | ---: | ---: |");

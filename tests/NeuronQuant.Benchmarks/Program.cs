@@ -6,7 +6,13 @@ switch (args)
     case ["passes"]:
         PassesBenchmark.Run();
         return 0;
+    case ["multiply"]:
+        MultiplyBenchmark.Run();
+        return 0;
+    case ["decode", ..]:
+        DecodeBenchmark.Run(args);
+        return 0;
     default:
-        Console.Error.WriteLine("usage: NeuronQuant.Benchmarks passes");
+        Console.Error.WriteLine("usage: NeuronQuant.Benchmarks passes | multiply | decode [--llama2c RUN --checkpoint FILE --tokenizer FILE]");
         return 2;
 }
