@@ -1,3 +1,4 @@
+using System.Globalization;
 using System.Text.Json;
 
 namespace NeuronQuant.Evaluation;
@@ -22,6 +23,23 @@ internal static class JsonLines
         element.TryGetProperty(name, out var value) && value.ValueKind == JsonValueKind.String
             ? value.GetString()!
             : throw Invalid(path, number, $"no text \"{name}\"", "an object with this field", null);
+
+    /// <summary>A field that must be a list of text, none of it empty.</summary>
+    public static string[] Texts(string path, int number, JsonElement element, string name) =>
+        element.TryGetProperty(name, out var value) && value.ValueKind == JsonValueKind.Array
+            && value.EnumerateArray().All(text => text.ValueKind == JsonValueKind.String && text.GetString()!.Length > 0)
+            ? [.. value.EnumerateArray().Select(text => text.GetString()!)]
+            : throw Invalid(path, number, $"no list of text \"{name}\"", "an object with this field", null);
+
+    /// <summary>A field that must be a number below a count, as a number or as text.</summary>
+    public static int Index(string path, int number, JsonElement element, string name, int count)
+    {
+        string text = !element.TryGetProperty(name, out var value) ? ""
+            : value.ValueKind == JsonValueKind.String ? value.GetString()! : value.GetRawText();
+        return int.TryParse(text, NumberStyles.None, CultureInfo.InvariantCulture, out int index) && index < count
+            ? index
+            : throw Invalid(path, number, $"\"{name}\": {text}", FormattableString.Invariant($"a number from 0 to {count - 1}"), null);
+    }
 
     public static EvaluationException Invalid(string path, int number, string found, string expected, Exception? inner) =>
         new(EvaluationFailure.DataInvalid, FormattableString.Invariant($"{path}, line {number}"), found, expected,
@@ -49,7 +67,8 @@ internal static class JsonLines
         }
         catch (Exception error) when (error is IOException or UnauthorizedAccessException)
         {
-            throw new EvaluationException(EvaluationFailure.DataNotFound, path, error.Message, "a readable file", "Give the path of the task's data.", error);
+            throw new EvaluationException(EvaluationFailure.DataNotFound, path, error.Message, "a readable file",
+                "Give the path of the task's data.", error);
         }
     }
 }

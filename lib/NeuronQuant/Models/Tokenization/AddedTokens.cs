@@ -18,7 +18,8 @@ public sealed record AddedToken(int Id, string Content, bool Special, bool Singl
     internal static AddedToken Read(JsonComponent component)
     {
         var token = new AddedToken(component.Number("id"), component.Text("content"), component.Flag("special", false),
-            component.Flag("single_word", false), component.Flag("lstrip", false), component.Flag("rstrip", false), component.Flag("normalized", true));
+            component.Flag("single_word", false), component.Flag("lstrip", false), component.Flag("rstrip", false),
+            component.Flag("normalized", true));
         component.Finish();
         return token.Content.Length > 0 ? token : throw component.Wrong("an empty content", "text");
     }

@@ -7,7 +7,7 @@ namespace NeuronQuant.Models.Tokenization;
 /// </remarks>
 internal static class Normalizers
 {
-    public const string Known = "Sequence, Prepend, Replace";
+    public const string Known = "Sequence, Prepend, Replace, NFC";
 
     public static Func<string, string> Read(JsonComponent? component)
     {
@@ -17,6 +17,7 @@ internal static class Normalizers
             "Sequence" => InOrder([.. component.Children("normalizers").Select(Read)]),
             "Prepend" => Prepend(component.Text("prepend")),
             "Replace" => Replace(SplitPattern.Read(component, "pattern"), component.Text("content")),
+            "NFC" => Nfc.Normalize,
             _ => throw component.UnsupportedType(Known),
         };
         component.Finish();

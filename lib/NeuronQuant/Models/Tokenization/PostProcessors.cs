@@ -47,7 +47,8 @@ internal static class PostProcessors
     private static int[]? Part(JsonComponent part, Dictionary<string, int[]> special)
     {
         string kind = part.Names().SingleOrDefault() ?? "";
-        if (kind is not ("SpecialToken" or "Sequence")) throw part.Unsupported($"a part {TokenizerException.Quote(kind)}", "SpecialToken or Sequence");
+        if (kind is not ("SpecialToken" or "Sequence"))
+            throw part.Unsupported($"a part {TokenizerException.Quote(kind)}", "SpecialToken or Sequence");
         var body = part.Child(kind);
         string id = body.Text("id");
         _ = body.Find("type_id"); // Which of two texts a token belongs to: decoder-only models do not look at it.

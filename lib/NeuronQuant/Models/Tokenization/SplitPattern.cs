@@ -81,7 +81,8 @@ internal sealed class SplitPattern
         }
         catch (RegexMatchTimeoutException error)
         {
-            throw new TokenizerException(TokenizerFailure.Pattern, _file, _path, $"no end after {Patience.TotalSeconds:0} s on a text of {text.Length} characters",
+            throw new TokenizerException(TokenizerFailure.Pattern, _file, _path,
+                FormattableString.Invariant($"no end after {Patience.TotalSeconds:0} s on a text of {text.Length} characters"),
                 "a pattern that is linear in the text", "Give the text in shorter pieces, or check the pattern.", error);
         }
         return found;

@@ -56,7 +56,8 @@ public class TokenizerHostileTests
     [InlineData("pre_tokenizer", """{"type":"Split","pattern":{"Regex":"a"},"behavior":"Melted"}""", TokenizerFailure.Unsupported, "Melted")]
     [InlineData("post_processor", """{"type":"BertProcessing"}""", TokenizerFailure.Unsupported, "BertProcessing")]
     [InlineData("post_processor", """{"type":"TemplateProcessing","single":[],"special_tokens":{}}""", TokenizerFailure.WrongStructure, "0 texts")]
-    [InlineData("post_processor", """{"type":"TemplateProcessing","single":[{"Sequence":{"id":"A"}}],"special_tokens":{"x":{"id":"x","ids":[9],"tokens":["x"]}}}""",
+    [InlineData("post_processor",
+        """{"type":"TemplateProcessing","single":[{"Sequence":{"id":"A"}}],"special_tokens":{"x":{"id":"x","ids":[9],"tokens":["x"]}}}""",
         TokenizerFailure.TokenUnknown, "9")]
     [InlineData("decoder", """{"type":"WordPiece"}""", TokenizerFailure.Unsupported, "WordPiece")]
     [InlineData("added_tokens", """[{"id":1,"content":"a"}]""", TokenizerFailure.DuplicateId, "\"a\"")]

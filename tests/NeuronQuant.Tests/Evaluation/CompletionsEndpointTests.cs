@@ -1,0 +1,215 @@
+using System.Globalization;
+using System.Net;
+using System.Net.Sockets;
+using System.Text;
+using System.Text.Json.Nodes;
+using NeuronQuant.Evaluation;
+using Xunit;
+
+namespace NeuronQuant.Tests.Evaluation;
+
+/// <summary>The client against a server on the loopback address that answers as each test says.</summary>
+public class CompletionsEndpointTests
+{
+    private static readonly GenerationSettings Settings = new(["Question:"], 16);
+
+    [Fact]
+    public async Task PromptsAreSentAndAnsweredInOrder()
+    {
+        using var server = new Server((request, _) => (200, Text("<" + (string)request["prompt"]! + ">Question: more")));
+        using var endpoint = server.Endpoint(options => options with { Key = "secret" });
+        string[] prompts = [.. Enumerable.Range(0, 20).Select(i => i.ToString(CultureInfo.InvariantCulture))];
+        var answers = await endpoint.Generate(prompts, Settings);
+        Assert.Equal(prompts.Select(prompt => "<" + prompt + ">"), answers.Select(answer => answer.Text));
+        var sent = server.Requests.First();
+        Assert.Equal("m", (string)sent.Body["model"]!);
+        Assert.Equal(16, (int)sent.Body["max_tokens"]!);
+        Assert.Equal(0, (int)sent.Body["temperature"]!);
+        Assert.Equal(["Question:"], sent.Body["stop"]!.AsArray().Select(stop => (string)stop!));
+        Assert.Equal("/v1/completions", sent.Path);
+        Assert.Equal("Bearer secret", sent.Authorization);
+    }
+
+    [Theory]
+    [InlineData(429)]
+    [InlineData(500)]
+    [InlineData(503)]
+    public async Task PassingFailuresAreTriedAgain(int status)
+    {
+        using var server = new Server((_, count) => count <= 2 ? (status, "busy") : (200, Text("ok", "length")));
+        using var endpoint = server.Endpoint();
+        var answer = Assert.Single(await endpoint.Generate(["a"], Settings));
+        Assert.Equal(new Generation("ok", true), answer);
+        Assert.Equal(3, server.Requests.Count);
+    }
+
+    [Fact]
+    public async Task LastingFailuresEnd()
+    {
+        using var server = new Server((_, _) => (500, "the device is gone"));
+        using var endpoint = server.Endpoint(options => options with { Retries = 2 });
+        var error = await Assert.ThrowsAsync<EvaluationException>(() => endpoint.Generate(["a"], Settings));
+        Assert.Equal(EvaluationFailure.EndpointFailed, error.Failure);
+        Assert.Contains("the device is gone", error.Message, StringComparison.Ordinal);
+        Assert.Contains("3 attempts", error.Message, StringComparison.Ordinal);
+        Assert.Equal(3, server.Requests.Count);
+    }
+
+    [Theory]
+    [InlineData(400, "context is too long", EvaluationFailure.EndpointRefused)]
+    [InlineData(404, "no such model", EvaluationFailure.EndpointRefused)]
+    [InlineData(200, "<html>", EvaluationFailure.EndpointAnswer)]
+    [InlineData(200, "{}", EvaluationFailure.EndpointAnswer)]
+    [InlineData(200, """{"choices":[{"text":7}]}""", EvaluationFailure.EndpointAnswer)]
+    public async Task RefusalsAreNotRepeated(int status, string answer, EvaluationFailure expected)
+    {
+        using var server = new Server((_, _) => (status, answer));
+        using var endpoint = server.Endpoint();
+        var error = await Assert.ThrowsAsync<EvaluationException>(() => endpoint.Generate(["a"], Settings));
+        Assert.Equal(expected, error.Failure);
+        Assert.Single(server.Requests);
+    }
+
+    [Fact]
+    public async Task ATimeoutIsTriedAgainAndNamed()
+    {
+        using var server = new Server((_, _) => (0, "")); // never answers
+        using var endpoint = server.Endpoint(options => options with { Retries = 1, Timeout = TimeSpan.FromMilliseconds(200) });
+        var error = await Assert.ThrowsAsync<EvaluationException>(() => endpoint.Generate(["a"], Settings));
+        Assert.Equal(EvaluationFailure.EndpointFailed, error.Failure);
+        Assert.Contains("no answer within 0.2 s", error.Message, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public async Task ADeadAddressIsNamed()
+    {
+        using var endpoint = new CompletionsEndpoint(new CompletionsOptions($"http://127.0.0.1:{Server.FreePort()}/v1", "m") { Retries = 0 });
+        var error = await Assert.ThrowsAsync<EvaluationException>(() => endpoint.Generate(["a"], Settings));
+        Assert.Equal(EvaluationFailure.EndpointFailed, error.Failure);
+        Assert.Equal(EvaluationFailure.EndpointRefused, Assert.Throws<EvaluationException>(() => new CompletionsEndpoint(new("nonsense", "m"))).Failure);
+    }
+
+    [Fact]
+    public async Task CancellationStopsTheWait()
+    {
+        using var server = new Server((_, _) => (0, ""));
+        using var endpoint = server.Endpoint();
+        using var source = new CancellationTokenSource(100);
+        await Assert.ThrowsAnyAsync<OperationCanceledException>(() => endpoint.Generate(["a"], Settings, source.Token));
+    }
+
+    [Fact]
+    public async Task LogLikelihoodsAreThoseOfTheContinuation()
+    {
+        // One id a character, 0 before: context 0 a b, continuation " c"; the server adds the token it generated.
+        using var server = new Server((request, _) =>
+        {
+            Assert.True((bool)request["echo"]!);
+            Assert.Equal([0, 'a', 'b', ' ', 'c'], request["prompt"]!.AsArray().Select(id => (int)id!));
+            return (200, """
+                {"choices":[{"index":0,"text":"","logprobs":{"token_logprobs":[null,-9,-8,-0.5,-0.25,-7],
+                "top_logprobs":[null,{"x":-1},{"x":-1},{"s":-0.5},{"c":-0.25,"d":-2},{"x":-1}]}}]}
+                """);
+        });
+        Func<string, int[]> encode = text => [0, .. text.Select(c => (int)c)];
+        using var endpoint = server.Endpoint(options => options with { Encode = encode });
+        Assert.Equal(new Likelihood(-0.75, 2, true), Assert.Single(await endpoint.Score([new Continuation("ab", " c")])));
+        using var without = server.Endpoint();
+        Assert.Equal(EvaluationFailure.NotOffered, (await Assert.ThrowsAsync<EvaluationException>(() => without.Score([new("a", "b")]))).Failure);
+    }
+
+    [Fact]
+    public async Task AServerWithoutEchoIsNamed()
+    {
+        using var server = new Server((_, _) => (200, Text("x")));
+        using var endpoint = server.Endpoint(options => options with { Encode = text => [0, .. text.Select(c => (int)c)] });
+        var error = await Assert.ThrowsAsync<EvaluationException>(() => endpoint.Score([new("a", "b")]));
+        Assert.Equal(EvaluationFailure.EndpointAnswer, error.Failure);
+        Assert.Contains("echo", error.Message, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public async Task ATaskRunsOverTheEndpoint()
+    {
+        var task = WordProblemTask.Demo([new("One?", "1.\n#### 1"), new("Two?", "2.\n#### 2")]);
+        using var server = new Server((request, _) => (200, Text(((string)request["prompt"]!).Contains("One") ? "#### 1" : "#### 3")));
+        using var endpoint = server.Endpoint();
+        Assert.Equal(1, (await Evaluator.Run(task, endpoint)).Main.Right);
+    }
+
+    private static string Text(string text, string reason = "stop") =>
+        new JsonObject { ["choices"] = new JsonArray(new JsonObject { ["index"] = 0, ["text"] = text, ["finish_reason"] = reason }) }.ToJsonString();
+
+    /// <summary>Answers each request with what a function says of it and of how many there were; status 0 never answers.</summary>
+    private sealed class Server : IDisposable
+    {
+        private readonly HttpListener _listener = new();
+        private readonly Func<JsonObject, int, (int Status, string Body)> _answer;
+        private readonly string _address;
+        private int _count;
+
+        public Server(Func<JsonObject, int, (int, string)> answer)
+        {
+            _answer = answer;
+            _address = $"http://127.0.0.1:{FreePort()}/";
+            _listener.Prefixes.Add(_address);
+            _listener.Start();
+            _ = Listen();
+        }
+
+        public System.Collections.Concurrent.ConcurrentQueue<(string Path, string? Authorization, JsonObject Body)> Requests { get; } = new();
+
+        public CompletionsEndpoint Endpoint(Func<CompletionsOptions, CompletionsOptions>? change = null)
+        {
+            var options = new CompletionsOptions(_address, "m") { FirstDelay = TimeSpan.FromMilliseconds(1), Timeout = TimeSpan.FromSeconds(20) };
+            return new CompletionsEndpoint(change is null ? options : change(options));
+        }
+
+        public static int FreePort()
+        {
+            using var socket = new TcpListener(IPAddress.Loopback, 0);
+            socket.Start();
+            return ((IPEndPoint)socket.LocalEndpoint).Port;
+        }
+
+        public void Dispose() => _listener.Abort();
+
+        private async Task Listen()
+        {
+            while (_listener.IsListening)
+            {
+                HttpListenerContext context;
+                try
+                {
+                    context = await _listener.GetContextAsync();
+                }
+                catch (Exception error) when (error is HttpListenerException or ObjectDisposedException)
+                {
+                    return;
+                }
+                _ = Answer(context);
+            }
+        }
+
+        private async Task Answer(HttpListenerContext context)
+        {
+            using var reader = new StreamReader(context.Request.InputStream, Encoding.UTF8);
+            var body = JsonNode.Parse(await reader.ReadToEndAsync())!.AsObject();
+            Requests.Enqueue((context.Request.Url!.AbsolutePath, context.Request.Headers["Authorization"], body));
+            int status;
+            string text;
+            try
+            {
+                (status, text) = _answer(body, Interlocked.Increment(ref _count));
+            }
+            catch (Exception error)
+            {
+                (status, text) = (400, error.Message); // An assertion of the test: shown by the client's error.
+            }
+            if (status == 0) return;
+            context.Response.StatusCode = status;
+            await context.Response.OutputStream.WriteAsync(Encoding.UTF8.GetBytes(text));
+            context.Response.Close();
+        }
+    }
+}

@@ -1,0 +1,40 @@
+using System.Security.Cryptography;
+using System.Text;
+using System.Text.Json.Nodes;
+using NeuronQuant.Models.Tokenization;
+using Xunit;
+
+namespace NeuronQuant.Tests.Models.Tokenization;
+
+/// <summary>Against Python's unicodedata: digests over all code points, and mixed texts (tests/python/make_nfc.py).</summary>
+public class NfcTests
+{
+    private static readonly JsonNode Golden = JsonNode.Parse(File.ReadAllText(Repository.PathOf("tests", "NeuronQuant.Tests", "Golden", "nfc.json")))!;
+
+    [Theory]
+    [InlineData("each_point", "", "")]
+    [InlineData("between", "a", "\u0301\u0323")]
+    public void AllCodePoints(string name, string before, string after)
+    {
+        var texts = Enumerable.Range(0, 0x110000).Where(Rune.IsValid).Select(point => Nfc.Normalize(before + new Rune(point) + after));
+        byte[] hash = SHA256.HashData(Encoding.UTF8.GetBytes(string.Join('\n', texts)));
+        Assert.Equal((string)Golden[name]!, Convert.ToHexStringLower(hash));
+    }
+
+    [Fact]
+    public void MixedTexts()
+    {
+        foreach (var pair in Golden["mixed"]!.AsArray())
+        {
+            Assert.Equal((string)pair![1]!, Nfc.Normalize((string)pair[0]!));
+            Assert.Equal((string)pair[1]!, Nfc.Normalize((string)pair[1]!));
+        }
+    }
+
+    [Fact]
+    public void QwenNormalizesBeforeItSplits()
+    {
+        var json = TinyTokenizer.ByteLevel(TinyTokenizer.Qwen2, ["Ã©"], [("Ã", "©")], normalizer: """{"type":"NFC"}""");
+        Assert.Equal([256], TinyTokenizer.Load(json).Encode("e\u0301"));
+    }
+}
