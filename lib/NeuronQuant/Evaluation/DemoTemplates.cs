@@ -93,7 +93,8 @@ internal static class DemoTemplates
         new("two prices and change", r => From(TwoPrices(r), r),
             ["{A} has {7} dollars. {A} buys {0} {o} for {1} dollars each and {3} hats for {4} dollars each. How many dollars are left?",
              "{A} buys {0} {o} at {1} dollars and {3} hats at {4} dollars and pays with {7} dollars. How many dollars does {A} get back?"],
-            "The {o} cost {0} * {1} = {2} dollars. The hats cost {3} * {4} = {5} dollars. It is {2} + {5} = {6} dollars. Then {7} - {6} = {8} are left."),
+            "The {o} cost {0} * {1} = {2} dollars. The hats cost {3} * {4} = {5} dollars. It is {2} + {5} = {6} dollars. "
+            + "Then {7} - {6} = {8} are left."),
     ];
 
     private static int[] Sum(int a, int b) => [a, b, a + b];

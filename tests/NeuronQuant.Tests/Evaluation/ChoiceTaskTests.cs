@@ -75,7 +75,8 @@ public class ChoiceTaskTests
         Assert.EndsWith("Answer: D\n\nThird?\nA. p\nB. q\nC. r\nD. s\nAnswer:", task.Items[2].Prompt, StringComparison.Ordinal);
         Assert.Equal(["2", "0", "1"], task.Items.Select(item => item.Gold));
         var result = await Evaluator.Run(task, new FakeModel(score: request => request.Text == " B" ? -1 : -2));
-        Assert.Equal([("", 1, 3), ("anatomy", 1, 1), ("high_school_physics", 0, 2)], result.Scores().Select(score => (score.Group, score.Right, score.Total)));
+        Assert.Equal([("", 1, 3), ("anatomy", 1, 1), ("high_school_physics", 0, 2)],
+            result.Scores().Select(score => (score.Group, score.Right, score.Total)));
         Assert.StartsWith("The following", Mmlu.Load(files.PathOf("test/z.jsonl")).Items[0].Prompt, StringComparison.Ordinal);
         Assert.Throws<EvaluationException>(() => Mmlu.Load(files.PathOf("test"), files.PathOf("dev"), shots: 2));
     }

@@ -44,7 +44,8 @@ internal sealed class Vocabulary
         if (known && other == id) return;
         if (known || !_tokens.TryAdd(id, token))
             throw new TokenizerException(TokenizerFailure.DuplicateId, file, path,
-                $"id {id} for {TokenizerException.Quote(token)}, {(known ? $"which has id {other}" : $"the id of {TokenizerException.Quote(_tokens[id])}")}",
+                $"id {id} for {TokenizerException.Quote(token)}, "
+                + (known ? $"which has id {other}" : $"the id of {TokenizerException.Quote(_tokens[id])}"),
                 "one id for each token", "Repair the file: its ids contradict each other.");
         _ids.Add(token, id);
         Size = Math.Max(Size, id + 1);
