@@ -43,6 +43,7 @@ public static class Program
         SensitivityCommand.Create(),
         QuantizeCommand.Create(),
         AuditCommand.Create(),
+        EvalCommand.Create(),
         GenerateCommand.Create(),
         TrainCommand.Create(),
         DoctorCommand.Create(),

@@ -30,6 +30,9 @@ public sealed record DemoProblem(WordProblem Problem, string Template, IReadOnly
 /// </remarks>
 public static class DemoTask
 {
+    /// <summary>The seed of the held-out problems that models are graded on; training draws from other problems altogether.</summary>
+    public const ulong GradingSeed = 2026;
+
     private const ulong HeldOutOneIn = 10;
 
     /// <summary>Distinct problems of one part, without end until the count is reached.</summary>

@@ -34,9 +34,6 @@ public sealed record DemoRecipe(
 /// </remarks>
 public static class DemoTraining
 {
-    /// <summary>The prompt of a problem; the answer follows after a space.</summary>
-    public static string Prompt(string question) => $"Question: {question}\nAnswer:";
-
     /// <summary>Name of the log: step, mean loss of the steps since the last line, gradient norm of that step.</summary>
     public const string LogName = "training-log.csv";
 
@@ -96,13 +93,13 @@ public static class DemoTraining
         int end = tokenizer.IdOf(BpeTrainer.EndToken)!.Value, padding = tokenizer.IdOf(BpeTrainer.PadToken)!.Value;
         foreach (var problems in DemoTask.Generate(DemoPart.Training, recipe.Seed + 1, int.MaxValue).Chunk(recipe.Batch))
         {
-            int[][] prompts = [.. problems.Select(problem => tokenizer.Encode(Prompt(problem.Problem.Question)))];
+            int[][] prompts = [.. problems.Select(problem => tokenizer.Encode(WordProblemTask.Prompt([], problem.Problem.Question)))];
             int[][] texts = [.. problems.Select(problem => (int[])[.. tokenizer.Encode(Text(problem)), end])];
             yield return TokenBatch.Of(texts, padding, (text, token) => token >= prompts[text].Length);
         }
     }
 
-    private static string Text(DemoProblem problem) => $"{Prompt(problem.Problem.Question)} {problem.Problem.Answer}";
+    private static string Text(DemoProblem problem) => $"{WordProblemTask.Prompt([], problem.Problem.Question)} {problem.Problem.Answer}";
 
     private static ModelConfig Config(DemoRecipe recipe, Tokenizer tokenizer) => new()
     {

@@ -1,0 +1,131 @@
+using System.Security.Cryptography;
+using NeuronQuant.Checkpoints;
+using NeuronQuant.Models;
+using NeuronQuant.Models.Tokenization;
+
+namespace NeuronQuant.Evaluation;
+
+/// <summary>This library's engine as a model under test: a Llama-type model in memory with its tokenizer.</summary>
+/// <remarks>
+/// Prompts get the tokens that begin a text, as the tokenizer's template says. Decoding is greedy and batched; a text ends at the model's
+/// end tokens, at a stop, or at the token limit. Stops are looked for in the decoded text after every token, so that none is run past.
+/// </remarks>
+public sealed class EngineModel : ILanguageModel, ILogitsModel
+{
+    private readonly LlamaModel _model;
+    private readonly Tokenizer _tokenizer;
+    private readonly ModelPass _pass;
+
+    /// <summary>A model and the tokenizer it was trained with.</summary>
+    /// <param name="model">the weights, as they will be graded</param>
+    /// <param name="tokenizer">its tokenizer</param>
+    /// <param name="name">what records call it: the checkpoint, and what was done to its weights</param>
+    /// <exception cref="ModelException">the tokenizer has tokens that the embedding lacks</exception>
+    public EngineModel(LlamaModel model, Tokenizer tokenizer, string name)
+    {
+        if (tokenizer.VocabularySize > model.Config.VocabularySize)
+            throw new ModelException("embed_tokens", $"has {model.Config.VocabularySize} rows, but the tokenizer has {tokenizer.VocabularySize} tokens: they are of different models.");
+        (_model, _tokenizer, Name, _pass) = (model, tokenizer, name, new ModelPass(model));
+    }
+
+    /// <inheritdoc cref="ILanguageModel.Name"/>
+    public string Name { get; }
+
+    /// <inheritdoc cref="ILanguageModel.MaxContext"/>
+    public int MaxContext => _model.Config.MaxPositionEmbeddings;
+
+    /// <inheritdoc/>
+    public int PreferredBatch => 64;
+
+    /// <inheritdoc/>
+    public int VocabularySize => _model.Config.VocabularySize;
+
+    /// <summary>The weights.</summary>
+    public LlamaModel Model => _model;
+
+    /// <summary>The tokenizer.</summary>
+    public Tokenizer Tokenizer => _tokenizer;
+
+    /// <summary>Loads a folder with weights, config.json and tokenizer.json; the name carries a digest of the weights.</summary>
+    public static EngineModel Load(string folder)
+    {
+        using var checkpoint = Checkpoint.Open(folder);
+        string directory = Path.GetDirectoryName(checkpoint.ConfigPath)!;
+        return new EngineModel(ModelFiles.Load(checkpoint), Tokenizer.Load(Path.Combine(directory, "tokenizer.json")),
+            $"{Path.GetFileName(Path.TrimEndingDirectorySeparator(Path.GetFullPath(directory)))} {Digest(checkpoint)}");
+    }
+
+    /// <summary>The same tokenizer with other weights, such as a quantized copy.</summary>
+    public EngineModel With(LlamaModel model, string name) => new(model, _tokenizer, name);
+
+    /// <inheritdoc/>
+    public Task<IReadOnlyList<Generation>> Generate(IReadOnlyList<string> prompts, GenerationSettings settings, CancellationToken cancellation = default)
+    {
+        int[][] tokens = [.. prompts.Select(prompt => _tokenizer.Encode(prompt))];
+        int longest = tokens.Length == 0 ? 0 : tokens.Max(ids => ids.Length);
+        if (longest + settings.MaxNewTokens > MaxContext)
+            throw new EvaluationException(EvaluationFailure.ContextTooShort, Name, $"a prompt of {longest} tokens and an answer of up to {settings.MaxNewTokens}",
+                $"at most {MaxContext} together", "Ask for fewer examples or a shorter answer.");
+        if (tokens.Length == 0) return Task.FromResult<IReadOnlyList<Generation>>([]);
+        var decoder = new Decoder(_model, Math.Min(PreferredBatch, tokens.Length), longest + settings.MaxNewTokens);
+        var options = new GenerationOptions(settings.MaxNewTokens, _model.Config.EndTokenIds, StopWhen: (_, soFar) =>
+            settings.Stops.Count > 0 && EndsInStop(soFar, settings.Stops));
+        var made = Models.Generation.Run(decoder, tokens, options, cancellation);
+        return Task.FromResult<IReadOnlyList<Generation>>([.. made.Select(ids => new Generation(_tokenizer.Decode(ids), ids.Length >= settings.MaxNewTokens))]);
+    }
+
+    /// <inheritdoc/>
+    public Task<IReadOnlyList<Likelihood>> Score(IReadOnlyList<Continuation> requests, CancellationToken cancellation = default)
+    {
+        var scores = new List<Likelihood>(requests.Count);
+        foreach (var request in requests)
+        {
+            cancellation.ThrowIfCancellationRequested();
+            var (ids, context) = ContinuationSplit.Encode(text => _tokenizer.Encode(text), request);
+            int count = ids.Length - context;
+            var logits = new float[count * VocabularySize];
+            Logits(ids.AsSpan(0, ids.Length - 1), context - 1, logits);
+            double sum = 0;
+            bool greedy = true;
+            for (int i = 0; i < count; i++)
+            {
+                var row = logits.AsSpan(i * VocabularySize, VocabularySize);
+                sum += row[ids[context + i]] - SlidingWindows.LogSumExp(row);
+                greedy &= Models.Generation.Likeliest(row) == ids[context + i];
+            }
+            scores.Add(new Likelihood(sum, count, greedy));
+        }
+        return Task.FromResult<IReadOnlyList<Likelihood>>(scores);
+    }
+
+    /// <inheritdoc/>
+    public int[] Encode(string text) => _tokenizer.Encode(text);
+
+    /// <inheritdoc/>
+    public void Logits(ReadOnlySpan<int> ids, int from, Span<float> logits)
+    {
+        if (ids.Length > MaxContext)
+            throw new EvaluationException(EvaluationFailure.ContextTooShort, Name, $"a sequence of {ids.Length} tokens", $"at most {MaxContext}", "Choose a smaller window.");
+        _pass.Forward(new TokenBatch(ids.ToArray(), [], 1));
+        int hidden = _model.Config.HiddenSize, count = ids.Length - from;
+        _model.Head.Forward(_pass.Normed.AsSpan(from * hidden, count * hidden), logits, count);
+    }
+
+    // A stop can only have ended with the newest tokens: looking at the last few is enough, and cheap.
+    private bool EndsInStop(IReadOnlyList<int> tokens, IReadOnlyList<string> stops)
+    {
+        string tail = _tokenizer.Decode(tokens.Skip(Math.Max(0, tokens.Count - 12)), skipSpecial: false);
+        return stops.Any(stop => tail.Contains(stop, StringComparison.Ordinal));
+    }
+
+    private static string Digest(Checkpoint checkpoint)
+    {
+        using var hash = IncrementalHash.CreateHash(HashAlgorithmName.SHA256);
+        foreach (string file in checkpoint.Files.Order(StringComparer.Ordinal))
+        {
+            using var stream = File.OpenRead(file);
+            hash.AppendData(SHA256.HashData(stream));
+        }
+        return Convert.ToHexStringLower(hash.GetHashAndReset())[..12];
+    }
+}

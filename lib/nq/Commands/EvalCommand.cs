@@ -1,0 +1,94 @@
+using System.CommandLine;
+using NeuronQuant.Evaluation;
+
+namespace NeuronQuant.CommandLine.Commands;
+
+/// <summary>
+/// <c>nq eval</c>: grade a model on a task. Every answer goes to the samples file, from which an interrupted run goes on and against which
+/// another model is compared, question by question.
+/// </summary>
+internal static class EvalCommand
+{
+    private sealed record Request(
+        string? Model, string? Endpoint, string? EndpointModel, string Task, string? Data, int? Limit, int? Shots, string? Samples, string? Baseline, bool Json);
+
+    public static Command Create()
+    {
+        var model = new Argument<string?>("MODEL") { Description = "A folder in Hugging Face layout; leave it out with --endpoint.", Arity = ArgumentArity.ZeroOrOne };
+        var endpoint = new Option<string?>("--endpoint") { Description = "An OpenAI-compatible server in place of MODEL, such as http://localhost:8000/v1." };
+        var name = new Option<string?>("--endpoint-model") { Description = "The model's name at the endpoint." };
+        var task = Arguments.Choice("--task", "What to grade", "demo", "demo", "gsm8k", "mmlu", "arc_challenge", "hellaswag", "perplexity");
+        var data = new Option<string?>("--data") { Description = "The task's file; the demo task generates its own held-out problems without one." };
+        var limit = new Option<int?>("--limit") { Description = "Only the first so many questions." };
+        var shots = new Option<int?>("--shots") { Description = "Worked examples in the prompt: gsm8k takes them from train.jsonl beside the data, mmlu from dev.jsonl." };
+        var samples = new Option<string?>("--samples") { Description = "Record every answer here; a run that was interrupted goes on." };
+        var baseline = new Option<string?>("--baseline") { Description = "A samples file to compare with, question by question." };
+        var json = Arguments.Json();
+        var command = new Command("eval", "Grade a model on a task.") { model, endpoint, name, task, data, limit, shots, samples, baseline, json };
+        foreach (var option in new[] { limit, shots })
+            option.Validators.Add(result =>
+            {
+                if (result.GetValueOrDefault<int?>() < 0) result.AddError($"{option.Name}: give a number that is not negative.");
+            });
+        command.SetAction((result, cancellation) => Run(new Request(
+            result.GetValue(model), result.GetValue(endpoint), result.GetValue(name), result.GetRequiredValue(task), result.GetValue(data), result.GetValue(limit),
+            result.GetValue(shots), result.GetValue(samples), result.GetValue(baseline), result.GetValue(json)), cancellation));
+        return command;
+    }
+
+    private static async Task<int> Run(Request request, CancellationToken cancellation)
+    {
+        if ((request.Model is null) == (request.Endpoint is null)) throw new UsageException("Give either MODEL or --endpoint.");
+        using var endpoint = request.Endpoint is null ? null : new CompletionsEndpoint(new CompletionsOptions(
+            request.Endpoint, request.EndpointModel ?? throw new UsageException("--endpoint needs --endpoint-model, the model's name there.")));
+        if (request.Task == "perplexity") return Measure(request, cancellation);
+        var task = Task(request);
+        ILanguageModel model = endpoint is not null ? endpoint : EngineModel.Load(request.Model!);
+        using var line = new ProgressLine(Console.Error, Console.IsErrorRedirected) { Subject = request.Task };
+        var result = await Evaluator.Run(task, model, new EvaluationOptions(request.Limit, null, request.Samples, line.Show), cancellation);
+        line.Clear();
+        var paired = request.Baseline is null ? null : PairedComparison.Of(result, request.Baseline);
+        if (request.Json)
+        {
+            CommandOutput.Json(new
+            {
+                result.Task,
+                result.Model,
+                result.Settings,
+                scores = result.Scores().Select(score => new { score.Metric, score.Group, score.Right, score.Total, score.Accuracy, interval_95 = new[] { score.Interval.Low, score.Interval.High } }),
+                baseline = paired is null ? null : new { paired.Baseline, paired.Metric, paired.OnlyModel, paired.OnlyBaseline, paired.Difference, paired.PValue },
+                request.Samples,
+            });
+            return 0;
+        }
+        CommandOutput.Show(result.ToTable());
+        if (paired is not null) CommandOutput.Show(paired.ToTable());
+        CommandOutput.Say($"{result.Settings}.");
+        return 0;
+    }
+
+    private static EvaluationTask Task(Request request) => request.Task switch
+    {
+        "demo" => WordProblemTask.Demo(request.Data is null
+            ? DemoTask.Generate(DemoPart.HeldOut, DemoTask.GradingSeed, 1000).Select(problem => problem.Problem)
+            : WordProblemFile.Read(request.Data)),
+        "gsm8k" => WordProblemTask.Gsm8k(Data(request), Beside(request, "train.jsonl"), request.Shots ?? 5),
+        "mmlu" => Mmlu.Load(Data(request), request.Shots is > 0 ? Beside(request, "dev.jsonl") : null, request.Shots ?? 0),
+        "arc_challenge" => Arc.Load(Data(request)),
+        _ => HellaSwag.Load(Data(request)),
+    };
+
+    private static int Measure(Request request, CancellationToken cancellation)
+    {
+        if (request.Model is null) throw new UsageException("perplexity needs logits, which an endpoint does not give: use MODEL.");
+        string text = File.ReadAllText(Data(request));
+        var result = Perplexity.Measure(EngineModel.Load(request.Model), text, cancellation: cancellation);
+        if (request.Json) CommandOutput.Json(new { result.Model, result.Tokens, result.Bytes, result.NatsPerToken, perplexity = result.Value, result.BitsPerByte, result.Window, result.Stride });
+        else CommandOutput.Show(result.ToTable());
+        return 0;
+    }
+
+    private static string Data(Request request) => request.Data ?? throw new UsageException($"--task {request.Task} needs --data FILE.");
+
+    private static string Beside(Request request, string file) => Path.Combine(Path.GetDirectoryName(Path.GetFullPath(Data(request)))!, file);
+}
