@@ -71,8 +71,11 @@ public sealed class EngineModel : ILanguageModel, ILogitsModel
         var options = new GenerationOptions(settings.MaxNewTokens, _model.Config.EndTokenIds, StopWhen: (_, soFar) =>
             settings.Stops.Count > 0 && EndsInStop(soFar, settings.Stops));
         var made = Models.Generation.Run(decoder, tokens, options, cancellation);
-        return Task.FromResult<IReadOnlyList<Generation>>([.. made.Select(ids => new Generation(_tokenizer.Decode(ids), ids.Length >= settings.MaxNewTokens))]);
+        return Task.FromResult<IReadOnlyList<Generation>>([.. made.Select((ids, i) => new Generation(After(tokens[i], ids), ids.Length >= settings.MaxNewTokens))]);
     }
+
+    // Decoders treat the first token of a text apart (its space is dropped), so new tokens are decoded behind their prompt.
+    private string After(int[] prompt, int[] ids) => _tokenizer.Decode([.. prompt, .. ids])[_tokenizer.Decode(prompt).Length..];
 
     /// <inheritdoc/>
     public Task<IReadOnlyList<Likelihood>> Score(IReadOnlyList<Continuation> requests, CancellationToken cancellation = default)

@@ -32,6 +32,7 @@ internal static class GenerateCommand
         if (tokenizer.VocabularySize > model.Config.VocabularySize)
             throw new ModelException("embed_tokens", $"has {model.Config.VocabularySize} rows, but the tokenizer has {tokenizer.VocabularySize} tokens: they are of different models.");
         var stream = tokenizer.Stream();
+        foreach (int token in tokens) stream.Add(token); // the space before the first new word depends on what stands before it
         int shown = 0;
         var decoder = new Decoder(model, 1, Math.Min(model.Config.MaxPositionEmbeddings, tokens.Length + count));
         var made = Generation.Run(decoder, [tokens], options with
@@ -43,7 +44,7 @@ internal static class GenerateCommand
                 return false;
             },
         }, cancellation)[0];
-        if (json) CommandOutput.Json(new { prompt, text = tokenizer.Decode(made), tokens = made });
+        if (json) CommandOutput.Json(new { prompt, text = tokenizer.Decode([.. tokens, .. made])[tokenizer.Decode(tokens).Length..], tokens = made });
         else CommandOutput.Say(stream.Finish());
         return 0;
     }
