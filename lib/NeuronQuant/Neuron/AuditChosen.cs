@@ -24,19 +24,23 @@ internal static class AuditChosen
     {
         if (result.Channels > 0)
             yield return new AuditFinding(AuditDefect.IntegersChanged, module,
-                $"the codes of {result.Channels} channels are not those that were chosen, the first is channel {result.FirstChannel}; the folder was changed since it was written. Write it again.");
+                $"the codes of {result.Channels} channels are not those that were chosen, the first is channel {result.FirstChannel}; "
+                + "the folder was changed since it was written. Write it again.");
         if (result.Scales > 0)
-            yield return new AuditFinding(AuditDefect.ScalesChanged, module, $"{result.Scales} scales are not those that were chosen; the folder was changed since it was written. Write it again.");
+            yield return new AuditFinding(AuditDefect.ScalesChanged, module,
+                $"{result.Scales} scales are not those that were chosen; the folder was changed since it was written. Write it again.");
         if (result.Moved > 0)
             yield return new AuditFinding(AuditDefect.IntegersChanged, module, FormattableString.Invariant(
-                $"{result.Moved} of {weights} codes ({100.0 * result.Moved / weights:0.###} %) are not the chosen ones after NxDI rounds the bf16 file again on absmax/127; they were chosen on the grid '{grid}'. Tune on the grid nxd, or write --layout nxd."));
+                $"{result.Moved} of {weights} codes ({100.0 * result.Moved / weights:0.###} %) are not the chosen ones after NxDI rounds the bf16 file again on absmax/127; ")
+                + $"they were chosen on the grid '{grid}'. Tune on the grid nxd, or write layout nxd.");
     }
 
     public static ChosenResult Codes(Checkpoint written, TensorInfo stored, TensorInfo storedScale, ChosenModule chosen, CancellationToken cancellation)
     {
         int rows = (int)stored.Shape[0], columns = (int)stored.Shape[1];
         var wrong = new bool[rows];
-        RowLoop.Run(rows, columns, 0, (row, _) => wrong[row] = ChosenCodes.Digest(written.Bytes(stored, (long)row * columns, columns)) != chosen.Digests[row], cancellation);
+        RowLoop.Run(rows, columns, 0, (row, _) =>
+            wrong[row] = ChosenCodes.Digest(written.Bytes(stored, (long)row * columns, columns)) != chosen.Digests[row], cancellation);
         var scales = MemoryMarshal.Cast<byte, float>(written.Bytes(storedScale, 0, rows * sizeof(float)));
         int different = 0;
         for (int row = 0; row < rows; row++)
@@ -77,6 +81,7 @@ internal static class AuditChosen
             }
             wrong[first + row] = !exact || ChosenCodes.Digest(target) != chosen.Digests[first + row];
         }, cancellation);
-        return new QuantizedWeight(chunk.Name, chosen.Grid, Granularity.PerChannelSymmetric, chunk.Rows, chunk.Columns, codes, chosen.Scales[first..(first + chunk.Rows)]);
+        return new QuantizedWeight(chunk.Name, chosen.Grid, Granularity.PerChannelSymmetric, chunk.Rows, chunk.Columns, codes,
+            chosen.Scales[first..(first + chunk.Rows)]);
     }
 }

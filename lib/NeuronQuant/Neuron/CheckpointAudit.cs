@@ -40,7 +40,8 @@ public static class CheckpointAudit
         findings.AddRange(AuditExclusions.Compare(written, plan, entries, layout));
         var chosen = tuned ? ChosenCodes.Read(writtenPath, record!) : null;
         if (tuned && chosen is null)
-            findings.Add(new AuditFinding(AuditDefect.KeyMissing, ChosenCodes.FolderName, $"the record says {record!.Method}, but the folder that tells the chosen codes is missing or damaged, so they cannot be audited. Write the folder again."));
+            findings.Add(new AuditFinding(AuditDefect.KeyMissing, ChosenCodes.FolderName,
+                $"the record says {record!.Method}, but the folder that tells the chosen codes is missing or damaged, so they cannot be audited. Write the folder again."));
         var modules = new List<AuditedModule>();
         var keys = new WrittenKeys(written, layout);
         var expected = new HashSet<string>();
@@ -102,7 +103,8 @@ public static class CheckpointAudit
         var module = ModuleName.OfTensor(tensor.Name, out _);
         if (chosen.Digests.Length != tensor.Shape[0] || chosen.Scales.Length != tensor.Shape[0])
         {
-            findings.Add(new AuditFinding(AuditDefect.WrongShape, module.Name, $"the folder '{ChosenCodes.FolderName}' tells of {chosen.Digests.Length} channels, the source has {tensor.Shape[0]}. Is it of another model?"));
+            findings.Add(new AuditFinding(AuditDefect.WrongShape, module.Name,
+                $"the folder '{ChosenCodes.FolderName}' tells of {chosen.Digests.Length} channels, the source has {tensor.Shape[0]}. Is it of another model?"));
             return 0;
         }
         var result = keys.Layout == CheckpointLayout.Nxd

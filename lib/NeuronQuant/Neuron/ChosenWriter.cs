@@ -23,18 +23,22 @@ internal static class ChosenWriter
         foreach (var (module, weight) in chosen.Weights)
         {
             if (plan[module] == Format.Bf16)
-                throw new QuantizationException(module.Name, "has tuned codes, but the plan keeps it in bf16 or does not know it. Write with the plan that was tuned.");
+                throw new QuantizationException(module.Name,
+                    "has tuned codes, but the plan keeps it in bf16 or does not know it. Write with the plan that was tuned.");
             if (source.Find(module, "weight") is not { } tensor || !tensor.Shape.AsSpan().SequenceEqual([weight.Rows, weight.Columns]))
-                throw new QuantizationException(module.Name, $"has tuned codes [{weight.Rows}, {weight.Columns}], and the source no weight of that shape. Are they of another model?");
+                throw new QuantizationException(module.Name,
+                    $"has tuned codes [{weight.Rows}, {weight.Columns}], and the source no weight of that shape. Are they of another model?");
             if (layout == CheckpointLayout.Nxd && weight.Grid.Bits != 8)
-                throw new QuantizationException(module.Name, $"has {weight.Grid.Bits}-bit codes; Inf2 stores 8 bits. Write layout fake, to measure what the width costs.");
+                throw new QuantizationException(module.Name,
+                    $"has {weight.Grid.Bits}-bit codes; Inf2 stores 8 bits. Write layout fake, to measure what the width costs.");
         }
     }
 
     /// <summary>The modules below 8 bits; null when there are none.</summary>
     public static IReadOnlyDictionary<string, int>? Widths(QuantizedModules chosen)
     {
-        var narrow = chosen.Weights.Where(pair => pair.Value.Grid.Bits < 8).OrderBy(pair => pair.Key).ToDictionary(pair => pair.Key.Name, pair => pair.Value.Grid.Bits);
+        var narrow = chosen.Weights.Where(pair => pair.Value.Grid.Bits < 8).OrderBy(pair => pair.Key)
+            .ToDictionary(pair => pair.Key.Name, pair => pair.Value.Grid.Bits);
         return narrow.Count == 0 ? null : narrow;
     }
 

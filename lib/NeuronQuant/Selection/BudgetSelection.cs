@@ -50,8 +50,9 @@ public sealed record BudgetSelection(ModuleSelection Selection, ModuleScores Sco
     public Table ToTable()
     {
         var kept = Selection.Kept.ToHashSet();
-        return Table.From($"{Selection.Rule}: {Selection.Kept.Count} modules stay in bf16, {Percent:0.0} % of the score is lost", Scores.Values.OrderByDescending(pair => pair.Value),
-                ("module", pair => pair.Key.Name), (new Column($"{Scores.Name} ({Scores.Unit})", "0.000e+0"), pair => pair.Value), ("stays in bf16", pair => kept.Contains(pair.Key) ? "yes" : ""))
+        string title = FormattableString.Invariant($"{Selection.Rule}: {Selection.Kept.Count} modules stay in bf16, {Percent:0.0} % of the score is lost");
+        return Table.From(title, Scores.Values.OrderByDescending(pair => pair.Value), ("module", pair => pair.Key.Name),
+                (new Column($"{Scores.Name} ({Scores.Unit})", "0.000e+0"), pair => pair.Value), ("stays in bf16", pair => kept.Contains(pair.Key) ? "yes" : ""))
             .Highlight(row => row[2] is "yes");
     }
 
@@ -59,18 +60,22 @@ public sealed record BudgetSelection(ModuleSelection Selection, ModuleScores Sco
     public string ToHtml() => ToTable().ToHtml();
 
     /// <summary>The selection, and what it loses.</summary>
-    public override string ToString() => FormattableString.Invariant($"{Selection}\n{LostScore:0.###E+0} of {TotalScore:0.###E+0} {Scores.Unit} are lost ({Percent:0.0} %), {Bytes / 1e9:0.######} GB");
+    public override string ToString() => FormattableString.Invariant(
+        $"{Selection}\n{LostScore:0.###E+0} of {TotalScore:0.###E+0} {Scores.Unit} are lost ({Percent:0.0} %), {Bytes / 1e9:0.######} GB");
 
     private double Percent => TotalScore > 0 ? 100 * LostScore / TotalScore : 0;
 
     private static BudgetSelection Choose(ModelProfile profile, ModuleScores scores, long extra, Func<ModuleMetrics, long> cost, bool tied, string rule)
     {
-        if (!scores.AddsUp) throw new ArgumentException($"{scores.Name} ranks modules but does not add up, so no budget can be shared out by it. Use an error or a divergence.", nameof(scores));
+        if (!scores.AddsUp)
+            throw new ArgumentException($"{scores.Name} ranks modules but does not add up, so no budget can be shared out by it. Use an error or a divergence.", nameof(scores));
         if (extra < 0) throw new ArgumentException($"the budget is {-extra} bytes below the linear modules in 8 bits. Allow more.", nameof(extra));
         if (scores.Values.FirstOrDefault(pair => !(pair.Value >= 0) || double.IsInfinity(pair.Value)) is { Key: { } module } bad)
             throw new ArgumentException($"{scores.Name} of {module} is {bad.Value}; a loss is finite and not negative. Measure it again.", nameof(scores));
-        var groups = profile.Linear.Where(entry => scores.Values.ContainsKey(entry.Module)).GroupBy(entry => tied ? Tie(entry.Module) : entry.Module.Name).Select(group => group.ToArray()).ToArray();
-        var chosen = Knapsack.Choose([.. groups.Select(group => new KnapsackItem(group.Sum(entry => scores[entry.Module]), group.Sum(cost)))], extra);
+        var groups = profile.Linear.Where(entry => scores.Values.ContainsKey(entry.Module))
+            .GroupBy(entry => tied ? Tie(entry.Module) : entry.Module.Name).Select(group => group.ToArray()).ToArray();
+        var chosen = Knapsack.Choose(
+            [.. groups.Select(group => new KnapsackItem(group.Sum(entry => scores[entry.Module]), group.Sum(cost)))], extra);
         var kept = chosen.SelectMany(i => groups[i]).OrderByDescending(entry => scores[entry.Module]).ToArray();
         var modules = kept.Select(entry => entry.Module).ToHashSet();
         double Sum(Func<ModuleName, bool> counts) => groups.SelectMany(group => group).Where(entry => counts(entry.Module)).Sum(entry => scores[entry.Module]);

@@ -96,7 +96,8 @@ public static class ModelScores
     /// <param name="kept">modules that stay in bf16</param>
     /// <param name="grid">null for NxDI's int8</param>
     /// <param name="cancellation">checked before each text</param>
-    public static double DivergenceOf(LlamaModel model, IReadOnlyList<int[]> texts, IEnumerable<ModuleName> kept, Grid? grid = null, CancellationToken cancellation = default)
+    public static double DivergenceOf(LlamaModel model, IReadOnlyList<int[]> texts, IEnumerable<ModuleName> kept, Grid? grid = null,
+        CancellationToken cancellation = default)
     {
         var stay = kept.ToHashSet();
         var pass = new ModelPass(model);

@@ -12,7 +12,8 @@ public static class RankCorrelation
     {
         ArgumentNullException.ThrowIfNull(a);
         ArgumentNullException.ThrowIfNull(b);
-        if (a.Count != b.Count || a.Count < 2) throw new ArgumentException($"{a.Count} and {b.Count} values cannot be correlated; give two lists of one length.", nameof(b));
+        if (a.Count != b.Count || a.Count < 2)
+            throw new ArgumentException($"{a.Count} and {b.Count} values cannot be correlated; give two lists of one length.", nameof(b));
         double[] x = Ranks(a), y = Ranks(b);
         double center = (a.Count - 1) / 2.0, xy = 0, xx = 0, yy = 0;
         for (int i = 0; i < x.Length; i++)

@@ -23,6 +23,18 @@ public sealed class CalibrationSet
     /// <summary>Number of sequences.</summary>
     public int Count => Tokens.Count;
 
+    /// <summary>As many sequences, of such a length, as a recipe asks for.</summary>
+    /// <param name="texts">token ids of each text</param>
+    /// <param name="recipe">samples and sequence length</param>
+    /// <param name="padding">token that fills shorter texts; null to drop them</param>
+    /// <exception cref="TuningException">no text is usable</exception>
+    public static CalibrationSet Of(IEnumerable<int[]> texts, TuningRecipe recipe, int? padding = null)
+    {
+        ArgumentNullException.ThrowIfNull(recipe);
+        recipe.Check();
+        return Of(texts, recipe.SequenceLength, recipe.Samples, padding);
+    }
+
     /// <summary>Cuts, pads or drops texts until there are enough.</summary>
     /// <param name="texts">token ids of each text</param>
     /// <param name="length">tokens of a sequence</param>
@@ -48,7 +60,8 @@ public sealed class CalibrationSet
             counted.Add(Mask(sequence, real));
         }
         return tokens.Count > 0 ? new CalibrationSet(length, tokens, counted)
-            : throw new TuningException("calibration", $"none of {seen} texts has {length} tokens with a varied end. Give longer texts, a shorter length, or a padding token.");
+            : throw new TuningException("calibration",
+                $"none of {seen} texts has {length} tokens with a varied end. Give longer texts, a shorter length, or a padding token.");
     }
 
     /// <summary>How many positions count, of all sequences together.</summary>

@@ -1,12 +1,14 @@
+using System.Numerics;
+using System.Runtime.InteropServices;
 using NeuronQuant.Models;
 
 namespace NeuronQuant.Tuning;
 
-/// <summary>Triangular factors of symmetric positive matrices in float64, by plain loops over rows.</summary>
+/// <summary>Triangular factors of symmetric positive matrices in float64, by dot products of rows.</summary>
 /// <remarks>
 /// Lower: A = L L^T. InverseUpper: the upper U with A^-1 = U^T U, which GPTQ walks through. With P the reversal of rows and columns,
 /// P A P = M M^T gives A^-1 = (P M^-1 P)^T (P M^-1 P), and P M^-1 P is upper triangular: one factorization and one triangular inverse,
-/// and the inverse of A is never formed. n^3/3 and n^3/3 operations.
+/// and the inverse of A is never formed. n^3/3 operations each. Not blocked, so large matrices (above some thousand rows) wait for memory.
 /// </remarks>
 internal static class Cholesky
 {
@@ -41,25 +43,29 @@ internal static class Cholesky
         return inverse;
     }
 
-    // Column of the inverse of L, kept as a row of the result's transpose while it is made: sums then run along memory.
+    // A column of the inverse of L by forward substitution, made in a buffer of its own so that sums run along memory.
     private static void InverseColumn(double[] lower, double[] inverse, int column, int n)
     {
         var x = new double[n];
         x[column] = 1 / lower[column * n + column];
         for (int row = column + 1; row < n; row++)
         {
-            double sum = 0;
-            for (int k = column; k < row; k++) sum += lower[row * n + k] * x[k];
-            x[row] = -sum / lower[row * n + row];
+            x[row] = -Dot(lower.AsSpan(row * n + column, row - column), x.AsSpan(column, row - column)) / lower[row * n + row];
         }
         for (int row = column; row < n; row++) inverse[row * n + column] = x[row];
     }
 
-    private static double Dot(double[] a, int row, int other, int n, int count)
+    private static double Dot(double[] a, int row, int other, int n, int count) => Dot(a.AsSpan(row * n, count), a.AsSpan(other * n, count));
+
+    private static double Dot(ReadOnlySpan<double> x, ReadOnlySpan<double> y)
     {
-        ReadOnlySpan<double> x = a.AsSpan(row * n, count), y = a.AsSpan(other * n, count);
-        double sum = 0;
-        for (int k = 0; k < x.Length; k++) sum += x[k] * y[k];
+        ReadOnlySpan<Vector<double>> xs = MemoryMarshal.Cast<double, Vector<double>>(x), ys = MemoryMarshal.Cast<double, Vector<double>>(y)[..xs.Length];
+        Vector<double> even = default, odd = default;
+        int i = 0;
+        for (; i < xs.Length - 1; i += 2) (even, odd) = (even + xs[i] * ys[i], odd + xs[i + 1] * ys[i + 1]);
+        if (i < xs.Length) even += xs[i] * ys[i];
+        double sum = Vector.Sum(even + odd);
+        for (i = xs.Length * Vector<double>.Count; i < x.Length; i++) sum += x[i] * y[i];
         return sum;
     }
 }

@@ -66,7 +66,8 @@ public sealed class GramMatrix
             int count = Math.Min(batch, calibration.Count - first);
             pass.Forward(new TokenBatch([.. Enumerable.Range(first, count).SelectMany(i => calibration.Tokens[i])], [], count));
             bool[] counted = [.. Enumerable.Range(first, count).SelectMany(i => calibration.Counted[i])];
-            foreach (var ((layer, source), gram) in shared) gram.Add(Gathered(pass.Activations[layer].InputOf(source), counted, gram.Size), counted.Count(value => value));
+            foreach (var ((layer, source), gram) in shared)
+                gram.Add(Gathered(pass.Activations[layer].InputOf(source), counted, gram.Size), counted.Count(value => value));
         }
         return grams;
     }

@@ -15,8 +15,8 @@ namespace NeuronQuant.Tuning;
 /// <param name="Length">tokens of each sequence</param>
 /// <param name="Recipe">iterations, rate, batches</param>
 public sealed record BlockTask(
-    ModelConfig Config, DecoderBlock Block, RotaryEmbedding Rotary, IReadOnlyDictionary<ModuleName, Grid> Grids, IReadOnlyList<float[]> Inputs, IReadOnlyList<float[]> Targets,
-    IReadOnlyList<bool[]> Counted, int Length, TuningRecipe Recipe);
+    ModelConfig Config, DecoderBlock Block, RotaryEmbedding Rotary, IReadOnlyDictionary<ModuleName, Grid> Grids, IReadOnlyList<float[]> Inputs,
+    IReadOnlyList<float[]> Targets, IReadOnlyList<bool[]> Counted, int Length, TuningRecipe Recipe);
 
 /// <summary>What tuning made of one block.</summary>
 /// <param name="Layer">number of the block</param>

@@ -53,13 +53,15 @@ public sealed record LayerTuningResult(string Method, IReadOnlyList<LayerTuning>
             var module = ModuleName.Parse(linear.Name);
             if (!grids.TryGetValue(module, out var grid)) continue;
             cancellation.ThrowIfCancellationRequested();
-            var gram = grams.GetValueOrDefault(module) ?? throw new TuningException(module.Name, "has no Gram matrix. Capture one with GramMatrix.Capture on this model.");
+            var gram = grams.GetValueOrDefault(module)
+                ?? throw new TuningException(module.Name, "has no Gram matrix. Capture one with GramMatrix.Capture on this model.");
             var weight = WeightMatrix.Of(linear.Weight.Name, linear.Weight.Values, linear.Out, linear.In);
             var rounded = new float[linear.Weight.Values.Length];
             new LearnedWeight(weight.Name, linear.Weight.Values, linear.Out, linear.In, grid).Quantize(rounded);
             var chosen = quantize(weight, gram, grid);
             double tokens = Math.Max(1, gram.Tokens);
-            layers.Add(new LayerTuning(module, chosen, gram.Error(linear.Weight.Values, rounded) / tokens, gram.Error(linear.Weight.Values, chosen.Dequantize()) / tokens));
+            layers.Add(new LayerTuning(module, chosen, gram.Error(linear.Weight.Values, rounded) / tokens,
+                gram.Error(linear.Weight.Values, chosen.Dequantize()) / tokens));
             progress?.Invoke(layers.Count, grids.Count);
         }
         return new LayerTuningResult(method, layers);

@@ -26,7 +26,8 @@ internal static class QuantizedBlock
     public static void Apply(Linear linear, QuantizedWeight quantized)
     {
         if ((quantized.Rows, quantized.Columns) != (linear.Out, linear.In))
-            throw new TuningException(linear.Name, $"is [{linear.Out}, {linear.In}], but its codes are [{quantized.Rows}, {quantized.Columns}]. Are they of another model?");
+            throw new TuningException(linear.Name,
+                $"is [{linear.Out}, {linear.In}], but its codes are [{quantized.Rows}, {quantized.Columns}]. Are they of another model?");
         for (int row = 0; row < quantized.Rows; row++) quantized.DequantizeRow(row, linear.Weight.Values.AsSpan(row * linear.In, linear.In));
     }
 

@@ -21,7 +21,8 @@ public static class TuningGrids
         ArgumentNullException.ThrowIfNull(plan);
         grid ??= Grid.Nxd();
         if (plan.Format != Format.Int8 || plan.Granularity != Granularity.PerChannelSymmetric)
-            throw new TuningException("plan", $"is {plan.Format.NxdiName()} {plan.Granularity.NxdiName()}; only int8 per_channel_symmetric codes are tuned. Make the plan so.");
+            throw new TuningException("plan",
+                $"is {plan.Format.NxdiName()} {plan.Granularity.NxdiName()}; only int8 per_channel_symmetric codes are tuned. Make the plan so.");
         var grids = plan.Modules.Where(module => module.Layer is not null && plan[module] != Format.Bf16)
             .ToDictionary(module => module, module => bits is not null && bits.TryGetValue(module, out int width) ? Grid.Parse(grid.Name, width) : grid);
         if (grids.Count == 0) throw new TuningException("plan", "keeps every linear module of every block in bf16, so there is nothing to tune.");

@@ -26,7 +26,8 @@ internal sealed record TuningKey(string Source, string Plan, string Recipe, stri
 
     public static TuningKey Of(LlamaModel model, IReadOnlyDictionary<ModuleName, Grid> grids, CalibrationSet calibration, TuningRecipe recipe, IBlockTuner tuner) =>
         new(OfModel(model), OfText(string.Join('\n', grids.OrderBy(pair => pair.Key).Select(pair => $"{pair.Key} {pair.Value.Name} {pair.Value.Bits}"))),
-            OfText(string.Create(CultureInfo.InvariantCulture, $"{recipe.Iterations} {recipe.Rate:R} {recipe.Samples} {recipe.BatchSize} {recipe.Seed} {recipe.FewBitsFactor:R}")),
+            OfText(string.Create(CultureInfo.InvariantCulture,
+                $"{recipe.Iterations} {recipe.Rate:R} {recipe.Samples} {recipe.BatchSize} {recipe.Seed} {recipe.FewBitsFactor:R}")),
             OfCalibration(calibration), tuner.Name);
 
     private static string OfModel(LlamaModel model)

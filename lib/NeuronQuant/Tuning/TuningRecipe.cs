@@ -4,8 +4,8 @@ namespace NeuronQuant.Tuning;
 /// <remarks>
 /// auto-round cli/main.py:117-142 and sign_round/config.py:23-42. The rate falls linearly from Rate to 0, and each step moves a number by
 /// exactly the rate, so a rounding offset cannot travel farther than Rate * (Iterations + 1) / 2: 0.5025 for Default, 0.1275 for Light.
-/// Range factors learn at the same rate. For 8 bits the usual rate is coarse, since one step of 0.005 moves the largest weight by 0.6 of a
-/// code: <c>TuningRecipe.Default with { Rate = 1e-3 }</c> is worth a try there.
+/// Range factors learn at the same rate. At 8 bits one step of 0.005 moves the largest weight by 0.6 of a code, so
+/// <c>TuningRecipe.Default with { Rate = 1e-3 }</c> is gentler there; which of the two is better depends on the model, so compare.
 /// </remarks>
 /// <param name="Name">what reports call it</param>
 /// <param name="Iterations">updates of each block</param>
@@ -47,7 +47,8 @@ public sealed record TuningRecipe(
     internal void Check()
     {
         if (Iterations < 1 || !(Rate > 0) || BatchSize < 1 || Samples < 1 || SequenceLength < 2)
-            throw new TuningException($"recipe {Name}", $"{Iterations} iterations at {Rate}, {Samples} samples of {SequenceLength} tokens in batches of {BatchSize}; "
+            throw new TuningException($"recipe {Name}",
+                $"{Iterations} iterations at {Rate}, {Samples} samples of {SequenceLength} tokens in batches of {BatchSize}; "
                 + "expected at least one of each, a rate above 0 and two tokens. Correct the recipe.");
     }
 }

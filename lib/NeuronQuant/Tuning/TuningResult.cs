@@ -11,6 +11,9 @@ namespace NeuronQuant.Tuning;
 [TypeFormatterSource(typeof(HtmlFormatterSource), PreferredMimeTypes = ["text/html"])]
 public sealed record TuningResult(string Method, TuningRecipe Recipe, IReadOnlyList<BlockTuning> Blocks)
 {
+    /// <summary>What was not tuned, and what happens to it.</summary>
+    public string Note => "Only linear modules of decoder blocks are tuned. lm_head is rounded to nearest when the plan quantizes it; embeddings and norms stay in bf16.";
+
     /// <summary>Codes and scales of all tuned modules, for a writer.</summary>
     public QuantizedModules Modules => new(Method, Blocks.SelectMany(block => block.Weights).ToDictionary());
 
@@ -39,9 +42,9 @@ public sealed record TuningResult(string Method, TuningRecipe Recipe, IReadOnlyL
         return figure.Threshold(1, "round to nearest");
     }
 
-    /// <summary>The table as HTML.</summary>
-    public string ToHtml() => ToTable().ToHtml();
+    /// <summary>The table and the note as HTML.</summary>
+    public string ToHtml() => $"{ToTable().ToHtml()}\n<p>{Note}</p>";
 
-    /// <summary>The table as text.</summary>
-    public override string ToString() => ToTable().ToString();
+    /// <summary>The table and the note as text.</summary>
+    public override string ToString() => $"{ToTable()}\n{Note}";
 }

@@ -102,6 +102,7 @@ internal sealed class TuningState
         if (found is null) throw new TuningException(path, "is not the key of a saved tuning. Give another state folder.");
         string[] different = [.. key.Parts.Zip(found.Parts).Where(pair => pair.First.Value != pair.Second.Value).Select(pair => pair.First.Name)];
         if (different.Length > 0)
-            throw new TuningException(path, $"belongs to a run with another {string.Join(" and another ", different)}. Give another state folder, or delete this one to start again.");
+            throw new TuningException(path,
+                $"belongs to a run with another {string.Join(" and another ", different)}. Give another state folder, or delete this one to start again.");
     }
 }

@@ -24,6 +24,7 @@ public class AutoRoundTests
         Assert.All(result.Blocks, block => Assert.InRange(block.TunedLoss, 0, 0.9 * block.RoundedLoss)); // It is 0.3 to 0.7 here.
         Assert.All(result.Blocks, block => Assert.Equal(7, block.Weights.Count));
         Assert.Contains("layers.1", result.ToTable().ToString(), StringComparison.Ordinal);
+        Assert.Contains("lm_head", result.ToString(), StringComparison.Ordinal);
         Assert.Equal(2, result.ToFigure().Lines.Count);
     }
 
@@ -121,6 +122,8 @@ public class AutoRoundTests
         Assert.Equal([1, 2, 3, 0, 0], padded.Tokens[0]);
         Assert.Equal([[true, true, false, false, false], [true, true, true, false, false]], padded.Counted);
         Assert.Throws<TuningException>(() => CalibrationSet.Of([[1, 2]], length: 4));
+        var asked = CalibrationSet.Of([[1, 2, 3, 4], [4, 5, 6], [7, 8, 9]], Short with { Samples = 2, SequenceLength = 3 });
+        Assert.Equal((2, 3), (asked.Count, asked.Length));
     }
 
     [Fact]
