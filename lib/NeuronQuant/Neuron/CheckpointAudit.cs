@@ -31,12 +31,17 @@ public static class CheckpointAudit
         var layout = record?.Layout == "fake" || (record is null && !HasCodes(written)) ? CheckpointLayout.Fake : CheckpointLayout.Nxd;
         var (format, granularity) = record is null ? Guess(written) : (record.Format, record.Granularity);
         var entries = modulesToNotConvert ?? record?.ModulesToNotConvert ?? [];
-        var grid = record is null ? Grid.OfNxdi(format, granularity) : Grid.Parse(record.Grid);
+        bool tuned = record is not null && record.Method != QuantizationRecord.RoundToNearest;
+        var grid = record is null || tuned ? Grid.OfNxdi(format, granularity) : Grid.Parse(record.Grid);
         if (!TryPlan(source, format, granularity, entries, out var plan, out var refusal))
             return new AuditReport(layout, $"modules_to_not_convert [{string.Join(", ", entries)}]", [], [refusal]);
 
         var findings = new List<AuditFinding>(AuditFiles.Stale(writtenPath));
         findings.AddRange(AuditExclusions.Compare(written, plan, entries, layout));
+        var chosen = tuned ? ChosenCodes.Read(writtenPath, record!) : null;
+        if (tuned && chosen is null)
+            findings.Add(new AuditFinding(AuditDefect.KeyMissing, ChosenCodes.FolderName,
+                $"the record says {record!.Method}, but the folder that tells the chosen codes is missing or damaged, so they cannot be audited. Write the folder again."));
         var modules = new List<AuditedModule>();
         var keys = new WrittenKeys(written, layout);
         var expected = new HashSet<string>();
@@ -47,7 +52,8 @@ public static class CheckpointAudit
             var module = ModuleName.OfTensor(tensor.Name, out string parameter);
             bool linear = module.IsLinear && parameter == "weight";
             long changed = 0;
-            if (whole && NeuronCheckpoint.IsQuantized(tensor, plan)) changed = Replay(source, tensor, written, keys, plan, grid, findings, cancellation);
+            if (whole && NeuronCheckpoint.IsQuantized(tensor, plan)) changed = chosen?.Find(module) is { } codes
+                ? ReplayChosen(tensor, written, keys, codes, findings, cancellation) : Replay(source, tensor, written, keys, plan, grid, findings, cancellation);
             else if (whole) AuditFloats.Compare(source, tensor, written, keys.Find(tensor)!, findings, cancellation);
             if (linear) modules.Add(new AuditedModule(module, keys.Find(tensor)?.Type.Name() ?? "missing", tensor.ElementCount, changed));
             progress?.Invoke(done += tensor.ElementCount, total);
@@ -91,6 +97,22 @@ public static class CheckpointAudit
         return result.Changed;
     }
 
+    private static long ReplayChosen(TensorInfo tensor, Checkpoint written, WrittenKeys keys, ChosenModule chosen, List<AuditFinding> findings, CancellationToken cancellation)
+    {
+        var stored = keys.Find(tensor)!;
+        var module = ModuleName.OfTensor(tensor.Name, out _);
+        if (chosen.Digests.Length != tensor.Shape[0] || chosen.Scales.Length != tensor.Shape[0])
+        {
+            findings.Add(new AuditFinding(AuditDefect.WrongShape, module.Name,
+                $"the folder '{ChosenCodes.FolderName}' tells of {chosen.Digests.Length} channels, the source has {tensor.Shape[0]}. Is it of another model?"));
+            return 0;
+        }
+        var result = keys.Layout == CheckpointLayout.Nxd
+            ? AuditChosen.Codes(written, stored, keys.Scale(tensor)!, chosen, cancellation) : AuditChosen.Fake(written, stored, chosen, cancellation);
+        findings.AddRange(AuditChosen.Findings(module.Name, tensor.ElementCount, result, chosen.Grid));
+        return Math.Max(result.Moved, result.Channels); // A channel that differs has at least one code that does.
+    }
+
     private static string Cause(CheckpointLayout layout, Grid grid) => layout == CheckpointLayout.Nxd
         ? "so the folder was not written from this source, or was changed since. Write it again."
         : grid.Name is "nxd" or "f8e4m3" or "f8e5m2"
@@ -98,8 +120,9 @@ public static class CheckpointAudit
             : $"because NxDI rounds the grid '{grid.Name}' again on absmax/127. Use --grid nxd, or --layout nxd.";
 
     private static string Describe(QuantizationPlan plan, CheckpointLayout layout, Grid grid, QuantizationRecord? record) =>
-        $"{plan.Format.NxdiName()} {plan.Granularity.NxdiName()}, layout {(layout == CheckpointLayout.Nxd ? "nxd" : "fake")}, grid {grid}, "
-        + $"{plan.Kept.Count()} modules kept in bf16{(record is null ? ", no record in the folder" : "")}";
+        $"{plan.Format.NxdiName()} {plan.Granularity.NxdiName()}, layout {(layout == CheckpointLayout.Nxd ? "nxd" : "fake")}, grid {record?.Grid ?? grid.Name}, "
+        + $"{plan.Kept.Count()} modules kept in bf16{(record is null ? ", no record in the folder" : record.Method == QuantizationRecord.RoundToNearest ? "" : $", codes by {record.Method}")}"
+        + (record?.Widths is { } widths ? $", {widths.Count} modules below 8 bits: their values were compared, not NxDI's rounding of them, as Inf2 stores 8 bits" : "");
 
     private static bool HasCodes(Checkpoint written) =>
         written.Tensors.Any(tensor => tensor.Type is TensorType.I8 or TensorType.F8E4M3 or TensorType.F8E5M2);

@@ -20,7 +20,7 @@ public static class NeuronCheckpoint
     private static readonly string[] Companions =
         ["config.json", "generation_config.json", "tokenizer.json", "tokenizer_config.json", "tokenizer.model", "special_tokens_map.json", "chat_template.jinja"];
 
-    /// <summary>Quantizes by round to nearest and writes the folder.</summary>
+    /// <summary>Quantizes by round to nearest, or takes codes that were chosen before, and writes the folder.</summary>
     /// <param name="source">the checkpoint in floating point</param>
     /// <param name="folder">the target; it appears whole or not at all</param>
     /// <param name="plan">format, granularity, exclusions</param>
@@ -29,29 +29,38 @@ public static class NeuronCheckpoint
     /// <param name="overwrite">whether a checkpoint already in the folder may be replaced</param>
     /// <param name="progress">told the weights written and their number</param>
     /// <param name="cancellation">stops the write; the target is then as it was</param>
+    /// <param name="chosen">tuned codes; planned modules that are not among them are rounded to nearest. Below 8 bits, layout fake only</param>
     /// <exception cref="QuantizationException">the plan and the layout do not go together, or a weight is not finite</exception>
     /// <exception cref="CheckpointException">the folder cannot be written</exception>
     public static QuantizationRecord Write(
         Checkpoint source, string folder, QuantizationPlan plan, CheckpointLayout layout = CheckpointLayout.Nxd, Grid? grid = null, bool overwrite = false,
-        Action<long, long>? progress = null, CancellationToken cancellation = default)
+        Action<long, long>? progress = null, CancellationToken cancellation = default, QuantizedModules? chosen = null)
     {
         var native = Grid.OfNxdi(plan.Format, plan.Granularity);
         grid ??= native;
         Check(plan, layout, grid, native);
+        if (chosen is not null) ChosenWriter.Check(source, plan, layout, grid, native, chosen);
         var record = new QuantizationRecord(plan.Format.NxdiName(), plan.Granularity.NxdiName(), plan.ModulesToNotConvert,
-            layout == CheckpointLayout.Nxd ? "nxd" : "fake", grid.Name, "rtn", Path.GetFileName(Path.TrimEndingDirectorySeparator(Path.GetFullPath(source.Path))),
-            typeof(NeuronCheckpoint).Assembly.GetName().Version!.ToString(3));
+            layout == CheckpointLayout.Nxd ? "nxd" : "fake", chosen?.Weights.Values.First().Grid.Name ?? grid.Name, chosen?.Method ?? QuantizationRecord.RoundToNearest,
+            Path.GetFileName(Path.TrimEndingDirectorySeparator(Path.GetFullPath(source.Path))), typeof(NeuronCheckpoint).Assembly.GetName().Version!.ToString(3))
+        {
+            Widths = chosen is null ? null : ChosenWriter.Widths(chosen),
+            IntegersChanged = chosen is not null && layout == CheckpointLayout.Fake ? ChosenWriter.IntegersChanged(chosen, cancellation) : null,
+        };
         long done = 0, total = source.Tensors.Sum(tensor => tensor.ElementCount);
         using var writer = CheckpointWriter.Create(folder, source.Tensors.SelectMany(tensor => Declare(tensor, plan, layout)), overwrite: overwrite);
         foreach (var tensor in source.Tensors)
         {
             if (!IsQuantized(tensor, plan)) CopyTensor(source, tensor, writer, layout, cancellation);
+            else if (chosen?.Weights.GetValueOrDefault(ModuleName.OfTensor(tensor.Name, out _)) is { } codes) ChosenWriter.Write(writer, tensor, codes, layout);
             else if (layout == CheckpointLayout.Nxd) WriteCodes(source, tensor, writer, plan, grid, cancellation);
             else WriteFake(source, tensor, writer, grid, cancellation);
             progress?.Invoke(done += tensor.ElementCount, total);
         }
         cancellation.ThrowIfCancellationRequested();
         if (layout == CheckpointLayout.Fake) CopyCompanions(source, folder);
+        if (chosen is not null) ChosenCodes.Write(folder, chosen);
+        else ChosenCodes.Delete(folder);
         record.Write(folder);
         writer.Complete();
         return record;
@@ -86,7 +95,7 @@ public static class NeuronCheckpoint
 
     internal static bool IsFloat(TensorType type) => type is TensorType.F64 or TensorType.F32 or TensorType.F16 or TensorType.BF16;
 
-    private static string Bare(string name) => name.StartsWith("model.", StringComparison.Ordinal) ? name["model.".Length..] : name;
+    internal static string Bare(string name) => name.StartsWith("model.", StringComparison.Ordinal) ? name["model.".Length..] : name;
 
     private static void Check(QuantizationPlan plan, CheckpointLayout layout, Grid grid, Grid native)
     {

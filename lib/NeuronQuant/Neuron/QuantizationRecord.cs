@@ -16,7 +16,7 @@ namespace NeuronQuant.Neuron;
 /// <param name="ModulesToNotConvert">entries as NxDI takes them</param>
 /// <param name="Layout">nxd or fake</param>
 /// <param name="Grid">the grid on which the codes were chosen</param>
-/// <param name="Method">how they were chosen: rtn (round to nearest)</param>
+/// <param name="Method">how they were chosen: rtn (round to nearest), autoround, gptq or gram</param>
 /// <param name="Source">name of the source's folder or file</param>
 /// <param name="LibraryVersion">version of the library that wrote it</param>
 [TypeFormatterSource(typeof(HtmlFormatterSource), PreferredMimeTypes = ["text/html"])]
@@ -27,6 +27,15 @@ public sealed record QuantizationRecord(
     /// <summary>The file's name.</summary>
     public const string FileName = "neuronquant.json";
 
+    /// <summary>The method that needs no witness beside the weights: the audit computes it again.</summary>
+    public const string RoundToNearest = "rtn";
+
+    /// <summary>Bits of the tuned modules that have fewer than 8; null when all have 8. Such a folder is for measuring: Inf2 stores 8 bits.</summary>
+    public IReadOnlyDictionary<string, int>? Widths { get; init; }
+
+    /// <summary>Tuned 8-bit integers that NxDI changes when it rounds the bf16 file again; null where it does not round, or nothing was tuned.</summary>
+    public long? IntegersChanged { get; init; }
+
     private static readonly JsonSerializerOptions Options = new()
     {
         PropertyNamingPolicy = JsonNamingPolicy.SnakeCaseLower,
@@ -34,6 +43,7 @@ public sealed record QuantizationRecord(
         RespectNullableAnnotations = true,
         RespectRequiredConstructorParameters = true,
         UnmappedMemberHandling = JsonUnmappedMemberHandling.Skip,
+        DefaultIgnoreCondition = JsonIgnoreCondition.WhenWritingNull,
     };
 
     /// <summary>The format of the quantized modules.</summary>

@@ -44,7 +44,7 @@ public static class Select
         };
     }
 
-    private static ModuleSelection Build(ModelProfile profile, string rule, IEnumerable<ModuleMetrics> chosen)
+    internal static ModuleSelection Build(ModelProfile profile, string rule, IEnumerable<ModuleMetrics> chosen)
     {
         var modules = profile.Linear.Select(entry => entry.Module).ToArray();
         var ranked = chosen.ToArray();

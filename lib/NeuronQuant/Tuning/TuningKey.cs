@@ -1,0 +1,62 @@
+using System.Globalization;
+using System.Runtime.InteropServices;
+using System.Security.Cryptography;
+using System.Text;
+using System.Text.Json;
+using NeuronQuant.Checkpoints;
+using NeuronQuant.Models;
+using NeuronQuant.Quantization;
+
+namespace NeuronQuant.Tuning;
+
+/// <summary>What a saved state belongs to, a digest for each part, so that a refusal can say which part differs.</summary>
+/// <param name="Source">of the model's sizes and all its weights</param>
+/// <param name="Plan">of the modules and their grids</param>
+/// <param name="Recipe">of iterations, rate, batches and seed</param>
+/// <param name="Calibration">of tokens and masks</param>
+/// <param name="Tuner">which implementation computes</param>
+internal sealed record TuningKey(string Source, string Plan, string Recipe, string Calibration, string Tuner)
+{
+    /// <summary>One digest of all parts: 32 bytes.</summary>
+    public byte[] Digest => SHA256.HashData(Encoding.UTF8.GetBytes(string.Join('\n', Source, Plan, Recipe, Calibration, Tuner)));
+
+    /// <summary>The parts by name.</summary>
+    public IEnumerable<(string Name, string Value)> Parts =>
+        [("source", Source), ("plan", Plan), ("recipe", Recipe), ("calibration", Calibration), ("tuner", Tuner)];
+
+    public static TuningKey Of(LlamaModel model, IReadOnlyDictionary<ModuleName, Grid> grids, CalibrationSet calibration, TuningRecipe recipe, IBlockTuner tuner) =>
+        new(OfModel(model), OfText(string.Join('\n', grids.OrderBy(pair => pair.Key).Select(pair => $"{pair.Key} {pair.Value.Name} {pair.Value.Bits}"))),
+            OfText(string.Create(CultureInfo.InvariantCulture,
+                $"{recipe.Iterations} {recipe.Rate:R} {recipe.Samples} {recipe.BatchSize} {recipe.Seed} {recipe.FewBitsFactor:R}")),
+            OfCalibration(calibration), tuner.Name);
+
+    private static string OfModel(LlamaModel model)
+    {
+        using var hash = IncrementalHash.CreateHash(HashAlgorithmName.SHA256);
+        using var stream = new MemoryStream();
+        using (var json = new Utf8JsonWriter(stream))
+        {
+            json.WriteStartObject();
+            ModelConfigWriter.Write(json, model.Config);
+            json.WriteEndObject();
+        }
+        hash.AppendData(stream.ToArray());
+        foreach (var parameter in model.Parameters)
+            for (int first = 0; first < parameter.Values.Length; first += 1 << 26) // A span of bytes holds 2^31.
+                hash.AppendData(MemoryMarshal.AsBytes(parameter.Values.AsSpan(first, Math.Min(1 << 26, parameter.Values.Length - first))));
+        return Convert.ToHexStringLower(hash.GetHashAndReset());
+    }
+
+    private static string OfCalibration(CalibrationSet calibration)
+    {
+        using var hash = IncrementalHash.CreateHash(HashAlgorithmName.SHA256);
+        for (int i = 0; i < calibration.Count; i++)
+        {
+            hash.AppendData(MemoryMarshal.AsBytes(calibration.Tokens[i].AsSpan()));
+            hash.AppendData(MemoryMarshal.AsBytes(calibration.Counted[i].AsSpan()));
+        }
+        return $"{calibration.Count} x {calibration.Length} {Convert.ToHexStringLower(hash.GetHashAndReset())}";
+    }
+
+    private static string OfText(string text) => Convert.ToHexStringLower(SHA256.HashData(Encoding.UTF8.GetBytes(text)));
+}
