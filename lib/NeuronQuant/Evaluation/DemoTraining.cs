@@ -19,8 +19,8 @@ namespace NeuronQuant.Evaluation;
 /// <param name="VocabularySize">tokens of the tokenizer</param>
 /// <param name="PeakRate">learning rate after warm-up</param>
 public sealed record DemoRecipe(
-    ulong Seed = 1, int Steps = 2000, int Batch = 64, int HiddenSize = 192, int IntermediateSize = 512, int Layers = 4, int Heads = 6,
-    int KeyValueHeads = 3, int VocabularySize = 512, double PeakRate = 2e-3);
+    ulong Seed = 1, int Steps = 2000, int Batch = 64, int HiddenSize = 128, int IntermediateSize = 352, int Layers = 3, int Heads = 4,
+    int KeyValueHeads = 2, int VocabularySize = 512, double PeakRate = 2e-3);
 
 /// <summary>
 /// Trains the demo model from nothing: a tokenizer learned from training problems, a small Llama, and one pass over problems that are

@@ -1,6 +1,7 @@
 using NeuronQuant.Checkpoints;
 using NeuronQuant.Models;
 using NeuronQuant.Quantization;
+using NeuronQuant.Sensitivity;
 
 namespace NeuronQuant.Evaluation;
 
@@ -30,6 +31,11 @@ public static class QuantizedCopy
                     .Dequantize().CopyTo(parameter.Values, 0);
         return copy;
     }
+
+    /// <summary>The sensitivity profile of the linear weights of a model in memory, as it was changed.</summary>
+    public static ModelProfile Profile(LlamaModel model) =>
+        ModelProfile.Of(model.Blocks.SelectMany(block => block.Linears).Append(model.Head).Select(linear => ModuleMetrics.Measure(
+            ModuleName.Parse(linear.Name), WeightMatrix.Of(linear.Weight.Name, linear.Weight.Values, linear.Out, linear.In))));
 
     /// <summary>A copy with its own weights.</summary>
     public static LlamaModel Of(LlamaModel model)

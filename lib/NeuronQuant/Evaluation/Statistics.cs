@@ -45,4 +45,32 @@ public static class Statistics
         }
         return Math.Min(1, 2 * tail);
     }
+
+    /// <summary>
+    /// The two-sided p-value of two shares from different questions, by the pooled normal approximation: z = (a - b) / sqrt(p (1 - p) (2/n)). For
+    /// tables that give shares and no answers; where there are answers, use <see cref="McNemar"/>, which sees far more.
+    /// </summary>
+    /// <param name="first">a share, 0 to 1</param>
+    /// <param name="second">the other</param>
+    /// <param name="total">questions behind each</param>
+    public static double TwoShares(double first, double second, int total)
+    {
+        ArgumentOutOfRangeException.ThrowIfLessThan(total, 1);
+        double pooled = (first + second) / 2, spread = Math.Sqrt(pooled * (1 - pooled) * 2 / total);
+        return spread == 0 ? 1 : ComplementaryError(Math.Abs(first - second) / spread / Math.Sqrt(2));
+    }
+
+    // erfc by the continued fraction of its tail, or the series of erf near zero: good to about 1e-12 for the x of a p-value.
+    private static double ComplementaryError(double x)
+    {
+        if (x < 2)
+        {
+            double term = x, sum = x;
+            for (int n = 1; n < 60; n++) sum += (term *= -x * x / n) / ((2 * n) + 1);
+            return 1 - (2 / Math.Sqrt(Math.PI) * sum);
+        }
+        double fraction = 0;
+        for (int n = 60; n >= 1; n--) fraction = n / 2.0 / (x + fraction);
+        return Math.Exp(-x * x) / Math.Sqrt(Math.PI) / (x + fraction);
+    }
 }

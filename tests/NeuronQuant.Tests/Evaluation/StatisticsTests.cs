@@ -47,4 +47,13 @@ public class StatisticsTests
         double expected = (double)(2 * sum * BigInteger.Pow(10, 20) / BigInteger.Pow(2, 2000)) / 1e20;
         Assert.Equal(expected, Statistics.McNemar(940, 1060), expected * 1e-9);
     }
+
+    [Theory]
+    [InlineData(0.24, 0.19, 100, 0.38946)] // math.erfc of the pooled z, Python
+    [InlineData(0.24, 0.19, 1319, 0.00177)]
+    [InlineData(0.21, 0.19, 1319, 0.19913)]
+    [InlineData(0.23, 0.22, 1319, 0.53856)]
+    [InlineData(0.5, 0.5, 50, 1)]
+    public void Two_shares_from_different_questions(double first, double second, int total, double expected) =>
+        Assert.Equal(expected, Statistics.TwoShares(first, second, total), 3e-4);
 }
