@@ -1,6 +1,5 @@
 using System.Globalization;
 using System.Text;
-using System.Text.Encodings.Web;
 using System.Text.Json;
 using System.Text.Json.Nodes;
 using NeuronQuant.Display;
@@ -19,7 +18,6 @@ namespace NeuronQuant.Neuron;
 [TypeFormatterSource(typeof(HtmlFormatterSource), PreferredMimeTypes = ["text/html"])]
 public sealed class NeuronConfig
 {
-    private static readonly JsonSerializerOptions Indented = new() { WriteIndented = true, Encoder = JavaScriptEncoder.UnsafeRelaxedJsonEscaping };
     private readonly JsonObject _options;
 
     private NeuronConfig(JsonObject options) => _options = options;
@@ -114,7 +112,7 @@ public sealed class NeuronConfig
     public JsonObject ToJsonObject() => (JsonObject)_options.DeepClone();
 
     /// <summary>The options as indented JSON.</summary>
-    public string ToJson() => _options.ToJsonString(Indented);
+    public string ToJson() => _options.ToJsonString(ConfigJson.Indented);
 
     /// <summary>The call in Python, one option a line; torch_dtype becomes a torch.dtype.</summary>
     public string ToPython()
