@@ -39,5 +39,8 @@ class AutoTokenizer:
         mask = [[1] * len(row) + [0] * (width - len(row)) for row in rows]
         return SimpleNamespace(input_ids=Tensor([row + [self.pad_token_id] * (width - len(row)) for row in rows]), attention_mask=Tensor(mask))
 
+    def batch_decode(self, sequences, skip_special_tokens):
+        return [self.decode(row, skip_special_tokens) for row in sequences.tolist()]
+
     def decode(self, ids, skip_special_tokens):
         return "".join(chr(token) for token in ids if token > 2 or not skip_special_tokens)

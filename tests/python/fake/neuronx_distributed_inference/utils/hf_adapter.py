@@ -29,4 +29,5 @@ class HuggingFaceGenerationAdapter:
         answer = [ord(char) for char in os.environ.get("FAKE_NXDI_ANSWER", " The answer is 7.\n#### 7")][:generation_config.max_new_tokens]
         answer = answer + [generation_config.eos_token_id] if len(answer) < generation_config.max_new_tokens else answer
         steps = tuple(Tensor([[float(token), 0.5] for _ in input_ids.tolist()]) for token in answer) if generation_config.output_logits else None
-        return SimpleNamespace(sequences=Tensor([row + answer for row in input_ids.tolist()]), logits=steps)
+        sequences = Tensor([row + answer for row in input_ids.tolist()])
+        return SimpleNamespace(sequences=sequences, logits=steps) if generation_config.return_dict_in_generate else sequences
