@@ -11,9 +11,10 @@ namespace NeuronQuant.Neuron;
 /// <param name="BridgeFolder">the folder that holds neuron_bridge; beside the library when null</param>
 /// <param name="ModulePath">further folders for Python's imports, searched first</param>
 /// <param name="Silence">longest time without a sign of life. The bridge beats every second, but native code that holds Python's lock stops it for as long as it runs: tracing a large model can take minutes</param>
+/// <param name="Patience">longest time until the first answer; a minute when null</param>
 public sealed record ChildProcessOptions(
     string? Interpreter = null, IReadOnlyDictionary<string, string>? Environment = null, string? BridgeFolder = null, IReadOnlyList<string>? ModulePath = null,
-    TimeSpan? Silence = null);
+    TimeSpan? Silence = null, TimeSpan? Patience = null);
 
 /// <summary>
 /// Runs the bridge in a child process: requests and answers as lines of JSON over its streams. A child that dies or falls silent is noticed
@@ -23,7 +24,7 @@ public sealed record ChildProcessOptions(
 public sealed class ChildProcessHost : IPythonHost
 {
     private const int TailLines = 40;
-    private static readonly TimeSpan Tick = TimeSpan.FromMilliseconds(100), DefaultSilence = TimeSpan.FromMinutes(15), Farewell = TimeSpan.FromSeconds(2);
+    private static readonly TimeSpan Tick = TimeSpan.FromMilliseconds(100), DefaultSilence = TimeSpan.FromMinutes(15), DefaultPatience = TimeSpan.FromMinutes(1), Farewell = TimeSpan.FromSeconds(2);
 
     private readonly Process _process;
     private readonly TimeSpan _silence;
@@ -62,15 +63,22 @@ public sealed class ChildProcessHost : IPythonHost
         if (!File.Exists(Path.Combine(bridge, "neuron_bridge", "__main__.py")))
             throw new NeuronRunException(NeuronFailure.WrongPython, "start", $"there is no neuron_bridge in {bridge}.", "Build the library again, or give the folder lib of a clone.");
         var host = new ChildProcessHost(Launch(interpreter, bridge, options), $"{interpreter.Path} (from {interpreter.Origin})", options.Silence ?? DefaultSilence);
+        using var patience = CancellationTokenSource.CreateLinkedTokenSource(cancellation);
+        patience.CancelAfter(options.Patience ?? DefaultPatience);
         try
         {
-            _ = await host.Call("environment", [], null, cancellation).ConfigureAwait(false);
+            _ = await host.Call("environment", [], null, patience.Token).ConfigureAwait(false);
             return host;
+        }
+        catch (OperationCanceledException) when (!cancellation.IsCancellationRequested)
+        {
+            await host.DisposeAsync().ConfigureAwait(false);
+            throw new NeuronRunException(NeuronFailure.WrongPython, "start", $"{host.Description} was started and did not answer.", "Is it a Python? Choose one of 3.10 to 3.12 with NEURON_PYTHON.");
         }
         catch (NeuronRunException error) when (error.Failure == NeuronFailure.PythonDied)
         {
             await host.DisposeAsync().ConfigureAwait(false);
-            throw new NeuronRunException(NeuronFailure.WrongPython, "start", $"{host.Description} did not start the bridge; {error.Message}", "Choose a Python of 3.10 to 3.12 with --python or NEURON_PYTHON.", traceback: error.Traceback);
+            throw new NeuronRunException(NeuronFailure.WrongPython, "start", $"{host.Description} did not start the bridge; {error.Message}", "Choose a Python of 3.10 to 3.12 with NEURON_PYTHON or the host's option.", traceback: error.Traceback);
         }
         catch
         {
@@ -135,7 +143,7 @@ public sealed class ChildProcessHost : IPythonHost
         }
         catch (System.ComponentModel.Win32Exception error)
         {
-            throw new NeuronRunException(NeuronFailure.NoPython, "start", $"{interpreter.Path} (from {interpreter.Origin}) cannot be run: {error.Message}.", "Give the path of an interpreter with --python or NEURON_PYTHON.");
+            throw new NeuronRunException(NeuronFailure.NoPython, "start", $"{interpreter.Path} (from {interpreter.Origin}) cannot be run: {error.Message}.", "Give the path of an interpreter with NEURON_PYTHON or the host's option.");
         }
     }
 

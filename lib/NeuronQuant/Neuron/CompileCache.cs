@@ -50,8 +50,12 @@ public sealed class CompileCache
             Directory.CreateDirectory(partial);
             await compile(partial).ConfigureAwait(false);
             File.WriteAllText(Path.Combine(partial, Mark), Describe(setup, modelPath).ToJsonString(ConfigJson.Indented) + "\n");
-            if (Directory.Exists(target)) Directory.Delete(target, recursive: true); // Without the mark: not a finished one.
-            Directory.Move(partial, target);
+            if (Has(setup, modelPath)) Directory.Delete(partial, recursive: true); // Another process was first with the same graph.
+            else
+            {
+                if (Directory.Exists(target)) Directory.Delete(target, recursive: true); // Without the mark: not a finished one.
+                Directory.Move(partial, target);
+            }
         }
         catch
         {

@@ -175,7 +175,7 @@ public sealed class NeuronSession : ILanguageModel, IAsyncDisposable
     {
         if (!environment.HasNxdi)
             throw new NeuronRunException(NeuronFailure.NxdiMissing, "environment", $"neuronx_distributed_inference is not installed in {environment.Executable} (Python {environment.Python}).",
-                "Create the environment of environment.yml, or name the Neuron image's interpreter with --python or NEURON_PYTHON.");
+                "Create the environment of environment.yml, or name the Neuron image's interpreter with NEURON_PYTHON or the host's option.");
         if (environment.Sdk is { } found && found != $"{setup.Sdk}")
             throw new NeuronRunException(NeuronFailure.WrongSdk, "environment", $"SDK {found} is installed, but the configuration was checked for {setup.Sdk}.", $"Install {setup.Sdk}, or check the configuration with --sdk {found}.");
     }

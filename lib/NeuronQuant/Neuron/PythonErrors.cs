@@ -27,7 +27,7 @@ internal static class PythonErrors
 
     /// <summary>A process that ended by itself. Exit codes above 128 are signals: 137 is how the kernel ends what takes too much memory.</summary>
     public static NeuronRunException Died(string step, int exitCode, string tail) => exitCode == 3 && tail.Contains("needs Python", StringComparison.Ordinal)
-        ? new NeuronRunException(NeuronFailure.WrongPython, step, LastLine(tail), "Choose another with --python or NEURON_PYTHON.", traceback: tail)
+        ? new NeuronRunException(NeuronFailure.WrongPython, step, LastLine(tail), "Choose another with NEURON_PYTHON or the host's option.", traceback: tail)
         : new NeuronRunException(NeuronFailure.PythonDied, step, $"the Python process ended with exit code {exitCode}{(exitCode == 137 ? " (killed)" : "")}; its last line was: {LastLine(tail)}",
             exitCode == 137 ? "If nobody killed it, the host's memory ran out: see dmesg, and nq plan for the need." : "Its last lines are in the error.", traceback: tail);
 

@@ -173,10 +173,20 @@ public sealed class NeuronSessionTests : IDisposable
         var error = await Assert.ThrowsAsync<NeuronRunException>(() => ChildProcessHost.Start(new ChildProcessOptions(script)));
         Assert.Equal(NeuronFailure.WrongPython, error.Failure);
         Assert.Contains("3.8", error.Message, StringComparison.Ordinal);
+        var silent = await Assert.ThrowsAsync<NeuronRunException>(() => ChildProcessHost.Start(new ChildProcessOptions(Sleeper(), Patience: TimeSpan.FromSeconds(1))));
+        Assert.Equal(NeuronFailure.WrongPython, silent.Failure);
         Assert.Equal("NEURON_PYTHON", PythonInterpreter.Find(null, name => name == "NEURON_PYTHON" ? script : null).Origin);
         Directory.CreateDirectory(_model.PathOf("bin"));
         File.Copy(script, Path.Combine(_model.PathOf("bin"), "python3"));
         Assert.Equal("CONDA_PREFIX", PythonInterpreter.Find(null, name => name == "CONDA_PREFIX" ? _model.Root : null).Origin);
+    }
+
+    private string Sleeper()
+    {
+        string script = _model.PathOf("sleeper");
+        File.WriteAllText(script, "#!/bin/sh\nsleep 60\n");
+        if (!OperatingSystem.IsWindows()) File.SetUnixFileMode(script, UnixFileMode.UserRead | UnixFileMode.UserExecute);
+        return script;
     }
 
     private static async Task Go(NeuronSession session)
