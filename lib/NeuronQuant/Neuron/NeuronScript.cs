@@ -17,12 +17,13 @@ public static class NeuronScript
     {
         var text = new StringBuilder("import os\n");
         foreach (var (name, value) in setup.Config.RequiredEnvironment) text.Append($"os.environ[{Quote(name)}] = {Quote(value)}  # before torch_xla loads\n");
-        string room = setup.ModelClass == "NeuronQwen2ForCausalLM" ? "qwen2" : "llama", config = setup.ModelClass == "NeuronQwen2ForCausalLM" ? "Qwen2InferenceConfig" : "LlamaInferenceConfig";
+        bool qwen = setup.ModelClass == "NeuronQwen2ForCausalLM";
+        var (room, config) = qwen ? ("qwen2", "Qwen2InferenceConfig") : ("llama", "LlamaInferenceConfig");
         text.Append($$"""
 
             import torch
             from transformers import AutoTokenizer, GenerationConfig
-            from neuronx_distributed_inference.models.config import NeuronConfig
+            from neuronx_distributed_inference.models.{{(qwen ? "qwen2.modeling_qwen2 import Qwen2NeuronConfig as NeuronConfig" : "config import NeuronConfig")}}
             from neuronx_distributed_inference.models.{{room}}.modeling_{{room}} import {{config}}, {{setup.ModelClass}}
             from neuronx_distributed_inference.utils.benchmark import benchmark_sampling
             from neuronx_distributed_inference.utils.hf_adapter import HuggingFaceGenerationAdapter, load_pretrained_config

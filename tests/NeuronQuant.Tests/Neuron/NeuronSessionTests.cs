@@ -13,6 +13,7 @@ namespace NeuronQuant.Tests.Neuron;
 public sealed class NeuronSessionTests : IDisposable
 {
     private static readonly TimeSpan Named = TimeSpan.FromSeconds(5); // within which a killed child must be reported
+    private static readonly TimeSpan Patience = TimeSpan.FromSeconds(30); // to get as far as the step, on a busy machine
     private readonly TinyModel _model = new();
     private readonly NeuronSetup _setup;
 
@@ -82,7 +83,7 @@ public sealed class NeuronSessionTests : IDisposable
             if (Regex.Match(line, @"started worker (\d+)") is { Success: true } match) worker.TrySetResult(int.Parse(match.Groups[1].Value, System.Globalization.CultureInfo.InvariantCulture));
         });
         var run = Go(session);
-        int grandchild = await worker.Task.WaitAsync(Named);
+        int grandchild = await worker.Task.WaitAsync(Patience);
         using (var child = Process.GetProcessById(host.ProcessId)) child.Kill();
         var error = await Assert.ThrowsAsync<NeuronRunException>(() => run.WaitAsync(Named));
         Assert.Equal((NeuronFailure.PythonDied, step), (error.Failure, error.Step));
@@ -101,7 +102,7 @@ public sealed class NeuronSessionTests : IDisposable
             if (Regex.Match(line, @"started worker (\d+)") is { Success: true } match) worker.TrySetResult(int.Parse(match.Groups[1].Value, System.Globalization.CultureInfo.InvariantCulture));
         });
         var run = session.Compile(cancel.Token);
-        int grandchild = await worker.Task.WaitAsync(Named);
+        int grandchild = await worker.Task.WaitAsync(Patience);
         cancel.Cancel();
         await Assert.ThrowsAnyAsync<OperationCanceledException>(() => run.WaitAsync(Named));
         AssertNothingLeft(host.ProcessId, grandchild, compiled: false);
