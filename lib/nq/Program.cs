@@ -43,6 +43,8 @@ public static class Program
         SensitivityCommand.Create(),
         QuantizeCommand.Create(),
         AuditCommand.Create(),
+        NeuronCommand.Create(),
+        PlanCommand.Create(),
         EvalCommand.Create(),
         GenerateCommand.Create(),
         TrainCommand.Create(),

@@ -42,6 +42,13 @@ public sealed record RecordedFigures(string Source, string Model, IReadOnlyList<
         }
     }
 
+    /// <summary>The blog's figures, from the copy of data/blog/figures.json that the library carries.</summary>
+    public static RecordedFigures Blog()
+    {
+        using var stream = typeof(RecordedFigures).Assembly.GetManifestResourceStream("figures.json")!;
+        return JsonSerializer.Deserialize<RecordedFigures>(stream, Options)!;
+    }
+
     /// <summary>The row of a method.</summary>
     /// <exception cref="ArgumentException">no row has that name</exception>
     public RecordedRow this[string method] => Rows.FirstOrDefault(row => row.Method == method)

@@ -2,6 +2,7 @@ using System.CommandLine;
 using System.Runtime.InteropServices;
 using System.Runtime.Intrinsics;
 using NeuronQuant.Display;
+using NeuronQuant.Neuron;
 
 namespace NeuronQuant.CommandLine.Commands;
 
@@ -42,7 +43,21 @@ internal static class DoctorCommand
         yield return new Diagnosis("vectors", $"{bits} bit", bits >= 256 ? "kernels run at full width" : "kernels run, slower");
         yield return new Diagnosis("processors", $"{Environment.ProcessorCount}", RuntimeInformation.ProcessArchitecture.ToString());
         yield return new Diagnosis("memory", FormattableString.Invariant($"{GC.GetGCMemoryInfo().TotalAvailableMemoryBytes / (double)(1 << 30):0.0} GiB"), "checkpoints stream: a model need not fit");
+        yield return Python();
         bool device = Directory.Exists("/dev") && Directory.EnumerateFileSystemEntries("/dev", "neuron*").Any();
         yield return new Diagnosis("Neuron device", device ? "present" : "absent", device ? "this host can compile and run" : "quantizing, writing and auditing need none; running needs an Inf2 host");
+    }
+
+    private static Diagnosis Python()
+    {
+        try
+        {
+            var interpreter = PythonInterpreter.Find();
+            return new Diagnosis("Python", interpreter.Path, $"from {interpreter.Origin}; only a run on Neuron needs it, with the packages of environment.yml");
+        }
+        catch (NeuronRunException error)
+        {
+            return new Diagnosis("Python", "absent", $"only a run on Neuron needs it. {error.Remedy}");
+        }
     }
 }

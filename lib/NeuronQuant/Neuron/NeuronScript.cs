@@ -1,0 +1,51 @@
+using System.Text;
+using System.Text.Json.Nodes;
+
+namespace NeuronQuant.Neuron;
+
+/// <summary>
+/// The Python that a session runs, as one script to read, to keep beside a result, or to run by hand on the host: variables first, then the
+/// configuration, compile, load with the same object, one generation, the benchmark.
+/// </summary>
+public static class NeuronScript
+{
+    /// <summary>Writes the script.</summary>
+    /// <param name="setup">the configuration</param>
+    /// <param name="modelPath">the folder with config.json and tokenizer</param>
+    /// <param name="compiledPath">where the graph goes</param>
+    public static string Of(NeuronSetup setup, string modelPath, string compiledPath)
+    {
+        var text = new StringBuilder("import os\n");
+        foreach (var (name, value) in setup.Config.RequiredEnvironment) text.Append($"os.environ[{Quote(name)}] = {Quote(value)}  # before torch_xla loads\n");
+        bool qwen = setup.ModelClass == "NeuronQwen2ForCausalLM";
+        var (room, config) = qwen ? ("qwen2", "Qwen2InferenceConfig") : ("llama", "LlamaInferenceConfig");
+        text.Append($$"""
+
+            import torch
+            from transformers import AutoTokenizer, GenerationConfig
+            from neuronx_distributed_inference.models.{{(qwen ? "qwen2.modeling_qwen2 import Qwen2NeuronConfig as NeuronConfig" : "config import NeuronConfig")}}
+            from neuronx_distributed_inference.models.{{room}}.modeling_{{room}} import {{config}}, {{setup.ModelClass}}
+            from neuronx_distributed_inference.utils.benchmark import benchmark_sampling
+            from neuronx_distributed_inference.utils.hf_adapter import HuggingFaceGenerationAdapter, load_pretrained_config
+
+            neuron_config = {{setup.Config.ToPython()}}
+            config = {{config}}(neuron_config, load_config=load_pretrained_config({{Quote(modelPath)}}))
+            model = {{setup.ModelClass}}({{Quote(modelPath)}}, config)  # no save_quantized_state_dict: the folder's codes are final
+            model.compile({{Quote(compiledPath)}})
+            model.load({{Quote(compiledPath)}})  # the same object: kv_quant_config does not survive neuron_config.json
+
+            tokenizer = AutoTokenizer.from_pretrained({{Quote(modelPath)}}, padding_side="right")
+            tokenizer.pad_token = tokenizer.pad_token or tokenizer.eos_token
+            inputs = tokenizer(["Hello"] * neuron_config.batch_size, padding=True, return_tensors="pt")
+            generation = GenerationConfig(do_sample=False, top_k=1, top_p=1.0, temperature=1.0, pad_token_id=tokenizer.pad_token_id,
+                                          eos_token_id=tokenizer.eos_token_id, max_new_tokens=32)
+            output = HuggingFaceGenerationAdapter(model).generate(inputs.input_ids, attention_mask=inputs.attention_mask, generation_config=generation)
+            print(tokenizer.batch_decode(output, skip_special_tokens=True))
+            benchmark_sampling(model, generation_config=generation, num_runs=20, benchmark_report_path="benchmark_report.json")
+
+            """);
+        return text.ToString();
+    }
+
+    private static string Quote(string text) => JsonValue.Create(text).ToJsonString(ConfigJson.Plain);
+}

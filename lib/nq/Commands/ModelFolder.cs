@@ -1,0 +1,15 @@
+using NeuronQuant.Checkpoints;
+
+namespace NeuronQuant.CommandLine.Commands;
+
+/// <summary>A model that may be a folder with nothing but a config.json: enough to plan and to check, not to quantize.</summary>
+internal static class ModelFolder
+{
+    /// <summary>The config of a folder, or beside a weights file.</summary>
+    public static ModelConfig Config(string path) =>
+        ModelConfig.Read(Path.Combine(Directory.Exists(path) ? path : Path.GetDirectoryName(Path.GetFullPath(path))!, "config.json"));
+
+    /// <summary>The weights; null for a folder without any.</summary>
+    public static Checkpoint? Weights(string path) =>
+        !Directory.Exists(path) || Directory.EnumerateFiles(path, "*.safetensors").Any() ? Checkpoint.Open(path) : null;
+}

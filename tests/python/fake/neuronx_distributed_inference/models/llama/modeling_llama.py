@@ -1,0 +1,85 @@
+"""The application class: compile, load, quantize. FAKE_NXDI=step:failure makes a step fail as real ones do."""
+import os
+import subprocess
+import sys
+import time
+
+import torch
+from neuronx_distributed_inference.models.config import LlamaInferenceConfig, NeuronConfig
+from neuronx_distributed_inference.models.llama import loader
+
+
+def trouble(step):
+    wanted, _, failure = os.environ.get("FAKE_NXDI", "").partition(":")
+    if wanted != step:
+        return
+    if failure == "ncc":
+        raise RuntimeError("neuronx-cc failed: [NCC_IXCG856] error in MATCH_REPLACE8 while compiling for --target=inf2")
+    if failure == "oom":
+        raise RuntimeError("RESOURCE_EXHAUSTED: Failed to allocate 1073741824 bytes on nd0:nc0 (Allocation Failure)")
+    if failure == "busy":
+        raise RuntimeError("nrt_init failed: NRT_RESOURCE, Logical Neuron Core(s) not available - Requested:2 Available:0")
+    if failure == "disk":
+        raise OSError(28, "No space left on device")
+    if failure == "exit":
+        sys.__stderr__.write("fatal: runtime error in native code\n")
+        sys.__stderr__.flush()
+        os._exit(9)
+    if failure == "hang":
+        child = subprocess.Popen(["sleep", "600"])
+        print(f"started worker {child.pid}")
+        time.sleep(600)
+    if failure == "stop":
+        os.kill(os.getpid(), 19)  # SIGSTOP: alive, and silent
+
+
+class NeuronLlamaForCausalLM:
+    def __init__(self, model_path, config=None, neuron_config=None):
+        assert isinstance(config, LlamaInferenceConfig)
+        self.model_path, self.config, self.neuron_config = model_path, config, config.neuron_config
+        self.on_device_sampling = self.neuron_config.on_device_sampling_config is not None
+        self.is_loaded_to_neuron, self.compiled_with = False, None
+
+    @classmethod
+    def get_config_cls(cls):
+        return LlamaInferenceConfig
+
+    @classmethod
+    def get_neuron_config_cls(cls):
+        return NeuronConfig
+
+    def compile(self, compiled_model_path, debug=False, pre_shard_weights_hook=None, dry_run=False):
+        self.config.save(compiled_model_path)
+        print("tracing", compiled_model_path)
+        os.write(1, b"a compiler writes to descriptor 1\n")
+        trouble("compile")
+        with open(os.path.join(compiled_model_path, "model.pt"), "wb") as file:
+            file.write(b"graph")
+
+    def load(self, compiled_model_path, start_rank_id=None, local_ranks_size=None, skip_warmup=False):
+        trouble("load")
+        assert os.path.isfile(os.path.join(compiled_model_path, "model.pt")), "not compiled"
+        loader.check(self.neuron_config.quantized_checkpoints_path if self.neuron_config.quantized else self.model_path, self.config)
+        self.is_loaded_to_neuron = True
+
+    def reset(self):
+        assert self.is_loaded_to_neuron
+
+    @classmethod
+    def save_quantized_state_dict(cls, model_path, config):
+        trouble("quantize")
+        assert os.path.isdir(config.neuron_config.quantized_checkpoints_path), "a path that is no folder becomes a pickle"
+        with open(os.path.join(config.neuron_config.quantized_checkpoints_path, "model.safetensors"), "wb") as file:
+            file.write((2).to_bytes(8, "little") + b"{}")
+
+    @classmethod
+    def generate_quantized_state_dict(cls, model_path, config):
+        """The folder's own bytes, or with FAKE_NXDI=conformance:differ one byte of the first tensor changed."""
+        from neuron_bridge import weights
+
+        state = {name: torch.ByteTensor(weights.bytes_of(tensor)) for name, tensor in weights.tensors_of(config.neuron_config.quantized_checkpoints_path).items()}
+        state["layers.0.self_attn.q_proj.bias"] = None  # as the real one has it
+        if os.environ.get("FAKE_NXDI") == "conformance:differ":
+            name = next(name for name in sorted(state) if name.endswith(".scale"))
+            state[name] = torch.ByteTensor(bytes([state[name].data[0] ^ 1]) + state[name].data[1:])
+        return state
