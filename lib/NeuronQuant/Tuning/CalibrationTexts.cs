@@ -9,7 +9,7 @@ namespace NeuronQuant.Tuning;
 /// <para>Tuning and scores look at what layers do on texts, so the texts should be like those the model will see. A file is the best source.
 /// Without one the model writes its own: tokens drawn at temperature 1, from the begin token on, are a sample of what it has learned
 /// (LLM-QAT, Liu et al., 2023, does so), and need nothing but the model. A model that was trained on answers alone, as the demo model was,
-/// has not learned to write questions, and its own texts are poor ones.</para>
+/// has not learned to write questions, and its own texts are poor ones: for it there are training problems in data/demo-calibration.jsonl.</para>
 /// <para>Never calibrate on what a model is graded on. Left out: chat templates, packing several short texts into one sequence.</para>
 /// </remarks>
 public static class CalibrationTexts

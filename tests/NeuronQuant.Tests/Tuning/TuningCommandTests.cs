@@ -129,6 +129,15 @@ public sealed class TuningCommandTests : IDisposable
         Assert.NotEqual(first, CalibrationTexts.Generate(model, tokenizer, 3, 80, seed: 6));
     }
 
+    [Fact]
+    public void The_shipped_calibration_file_holds_training_problems_and_none_that_is_graded()
+    {
+        var shipped = WordProblemFile.Read(Repository.PathOf("data", "demo-calibration.jsonl"));
+        Assert.Equal(DemoTask.Generate(DemoPart.Training, 7, 128).Select(problem => problem.Problem), shipped);
+        var graded = DemoTask.Generate(DemoPart.HeldOut, DemoTask.GradingSeed, 1000).Select(problem => problem.Problem.Question).ToHashSet();
+        Assert.DoesNotContain(shipped, problem => graded.Contains(problem.Question));
+    }
+
     private string Out => Path.Combine(_folder.Path, "out");
 
     private string Problems(int count)
