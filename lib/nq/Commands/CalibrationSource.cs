@@ -1,0 +1,38 @@
+using NeuronQuant.Checkpoints;
+using NeuronQuant.Models;
+using NeuronQuant.Models.Tokenization;
+using NeuronQuant.Tuning;
+
+namespace NeuronQuant.CommandLine.Commands;
+
+/// <summary>The calibration texts that a command asked for: from a file, or by the model itself when none is given. It says which.</summary>
+/// <param name="File">a text or .jsonl file; null for texts by the model</param>
+/// <param name="Samples">sequences at most</param>
+/// <param name="SequenceLength">tokens of a sequence at most; the model's context is the other limit</param>
+internal sealed record CalibrationSource(string? File, int Samples, int SequenceLength)
+{
+    private const ulong Seed = 42;
+
+    /// <summary>Token ids of the texts, and where they are from, in words.</summary>
+    public (IReadOnlyList<int[]> Texts, string Origin) Read(LlamaModel model, Tokenizer tokenizer, CancellationToken cancellation)
+    {
+        int length = Math.Min(SequenceLength, model.Config.MaxPositionEmbeddings);
+        if (File is null)
+            return (CalibrationTexts.Generate(model, tokenizer, Samples, length, Seed, cancellation),
+                $"{Samples} texts by the model itself, at temperature 1 from its begin token, seed {Seed}; texts of your own in --calibration are better");
+        var texts = CalibrationTexts.Read(File, tokenizer, length).Take(Samples).ToArray();
+        return (texts, $"{texts.Length} texts of {Path.GetFileName(File)}");
+    }
+
+    /// <summary>The texts as sequences of one length: that of the longest text, if it is below the limit. Shorter ones are padded, and the padding does not count.</summary>
+    public (CalibrationSet Set, string Origin) ReadSet(LlamaModel model, Tokenizer tokenizer, CancellationToken cancellation)
+    {
+        var (texts, origin) = Read(model, tokenizer, cancellation);
+        int length = Math.Min(Math.Min(SequenceLength, model.Config.MaxPositionEmbeddings), Math.Max(2, texts.Max(text => text.Length)));
+        var set = CalibrationSet.Of(texts, length, Samples, tokenizer.Roles.Pad ?? tokenizer.Roles.End ?? 0);
+        return (set, FormattableString.Invariant($"{origin} ({set.Count} sequences of {length} tokens, {set.CountedPositions} positions count)"));
+    }
+
+    /// <summary>The tokenizer beside a model.</summary>
+    public static Tokenizer TokenizerOf(Checkpoint source) => Tokenizer.Load(Path.Combine(Path.GetDirectoryName(source.ConfigPath)!, "tokenizer.json"));
+}

@@ -1,0 +1,86 @@
+using NeuronQuant.Checkpoints;
+using NeuronQuant.Display;
+using NeuronQuant.Formats;
+using NeuronQuant.Models;
+using NeuronQuant.Neuron;
+using NeuronQuant.Quantization;
+using NeuronQuant.Tuning;
+
+namespace NeuronQuant.CommandLine.Commands;
+
+/// <summary>What every tuning needs before it starts, and what is done with its codes afterwards: write the folder, say what it is.</summary>
+internal sealed class TuningJob : IDisposable
+{
+    private TuningJob(TuningRequest request, TuningRecipe recipe, CancellationToken cancellation)
+    {
+        Request = request;
+        Source = Checkpoint.Open(request.Model);
+        try
+        {
+            Plan = QuantizationPlan.Create(Source, Format.Int8, modulesToNotConvert: request.Keep);
+            Grids = TuningGrids.Of(Plan, request.Grid);
+            Model = ModelFiles.Load(Source);
+            (Calibration, Origin) = request.Source(recipe).ReadSet(Model, CalibrationSource.TokenizerOf(Source), cancellation);
+        }
+        catch
+        {
+            Source.Dispose();
+            throw;
+        }
+    }
+
+    public TuningRequest Request { get; }
+
+    public Checkpoint Source { get; }
+
+    public QuantizationPlan Plan { get; }
+
+    public IReadOnlyDictionary<ModuleName, Grid> Grids { get; }
+
+    public LlamaModel Model { get; }
+
+    public CalibrationSet Calibration { get; }
+
+    public string Origin { get; }
+
+    /// <summary>Opens the model, resolves the plan and reads or writes the calibration texts.</summary>
+    public static TuningJob Open(TuningRequest request, TuningRecipe recipe, CancellationToken cancellation) => new(request, recipe, cancellation);
+
+    /// <summary>Writes the folder and says what was done.</summary>
+    /// <param name="chosen">the tuned codes</param>
+    /// <param name="table">the losses, for a person</param>
+    /// <param name="losses">the losses, for --json</param>
+    /// <param name="cancellation">stops the write</param>
+    public void Finish(QuantizedModules chosen, Table table, object losses, CancellationToken cancellation)
+    {
+        var record = CommandOutput.WithProgress("writing", progress => NeuronCheckpoint.Write(
+            Source, Request.Output, Plan, Request.Layout, overwrite: Request.Overwrite, progress: progress, cancellation: cancellation, chosen: chosen), cancellation);
+        using var written = Checkpoint.Open(Request.Output);
+        if (Request.Json)
+        {
+            CommandOutput.Json(new
+            {
+                record,
+                Request.Grid.Bits,
+                calibration = Origin,
+                losses,
+                Plan.Notes,
+                source_bytes = Source.ByteCount,
+                bytes = written.ByteCount,
+                kept = Plan.Kept.Select(module => module.Name),
+            });
+            return;
+        }
+        foreach (string note in Plan.Notes) CommandOutput.Note(note);
+        CommandOutput.Note($"calibration: {Origin}.");
+        if (record.IntegersChanged > 0)
+            CommandOutput.Note(FormattableString.Invariant(
+                $"NxDI will change {record.IntegersChanged} of {chosen.Count} integers ({100.0 * record.IntegersChanged / chosen.Count:0.0} %) of this bf16 folder when it rounds again. Use --grid nxd, or --layout nxd."));
+        if (Request.Grid.Bits < 8) CommandOutput.Note($"values of {Request.Grid.Bits} bits in a bf16 folder: for measuring; NxDI would store them in 8 bits.");
+        CommandOutput.Show(table);
+        CommandOutput.Say(FormattableString.Invariant(
+            $"{Request.Output}: {record.Method} on the grid {Request.Grid}, layout {record.Layout}; {chosen.Weights.Count} modules tuned, {Plan.Kept.Count()} kept in bf16; {Source.ByteCount / 1e9:0.####} GB -> {written.ByteCount / 1e9:0.####} GB. Check it: nq audit {Request.Model} {Request.Output}"));
+    }
+
+    public void Dispose() => Source.Dispose();
+}
