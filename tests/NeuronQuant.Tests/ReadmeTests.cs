@@ -21,7 +21,7 @@ public class ReadmeTests
         foreach (string command in commands)
         {
             string[] arguments = [.. command.Split(' ', StringSplitOptions.RemoveEmptyEntries).Skip(1)
-                .Select(word => word == "MODEL" ? model.Folder : Regex.IsMatch(word, "^[A-Z]{4,}$") ? model.PathOf(word) : word)];
+                .Select(word => word == "MODEL" ? model.Folder : word.StartsWith("data/", StringComparison.Ordinal) ? Repository.PathOf(word.Split('/')) : Regex.IsMatch(word, "^[A-Z]{4,}$") ? model.PathOf(word) : word)];
             var (code, output) = await Run(arguments);
             Assert.True(code == 0, $"{command}\n{output}");
             if (arguments.Contains("--json")) System.Text.Json.JsonDocument.Parse(output).Dispose();

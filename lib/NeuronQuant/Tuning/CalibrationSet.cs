@@ -61,7 +61,7 @@ public sealed class CalibrationSet
         }
         return tokens.Count > 0 ? new CalibrationSet(length, tokens, counted)
             : throw new TuningException("calibration",
-                $"none of {seen} texts has {length} tokens with a varied end. Give longer texts, a shorter length, or a padding token.");
+                $"none of {seen} texts has {length} tokens with a varied end. Give other or longer texts (--calibration FILE), a shorter length, or a padding token.");
     }
 
     /// <summary>How many positions count, of all sequences together.</summary>

@@ -83,7 +83,7 @@ public partial class CommittedNotebookTests
     private static IEnumerable<string> Files(string folder) =>
         Directory.EnumerateFiles(Repository.PathOf(folder), "*.ipynb").Order().Select(path => $"{folder}/{Path.GetFileName(path)}");
 
-    [GeneratedRegex(@"Exercise\.Check\(\\u0022([^\\]+)|Exercise\.Check\(\\""([^\\]+)\\""")]
+    [GeneratedRegex(@"Exercise\.Check(?:<[^(]*?(?:\([^)]*\))?[^(]*>)?\(\\""([^\\]+)\\""")]
     private static partial Regex Checks();
 
     [GeneratedRegex(@"\w+")]
