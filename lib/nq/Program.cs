@@ -7,6 +7,7 @@ namespace NeuronQuant.CommandLine;
 /// <remarks>
 /// Exit code 0 = done, 1 = found something or failed, 2 = usage. An exception type of this program or its library carries a message that
 /// says what was found and what to do: it is printed alone. Any other is a defect and keeps its stack trace.
+/// Commands with work to do run it on a thread of the pool: System.CommandLine listens for Ctrl+C only once an action has returned its task.
 /// </remarks>
 public static class Program
 {
@@ -16,7 +17,7 @@ public static class Program
         var parsed = Root().Parse(args);
         try
         {
-            var code = await parsed.InvokeAsync(new InvocationConfiguration { EnableDefaultExceptionHandler = false });
+            var code = await parsed.InvokeAsync(new InvocationConfiguration { EnableDefaultExceptionHandler = false, ProcessTerminationTimeout = TimeSpan.FromSeconds(20) });
             return parsed.Errors.Count > 0 ? 2 : code;
         }
         catch (UsageException exception)

@@ -13,7 +13,7 @@ internal static class AuditCommand
         var written = new Argument<string>("WRITTEN") { Description = "The folder that was written from it." };
         var (json, keep) = (Arguments.Json(), Arguments.Keep());
         var command = new Command("audit", "Check a written folder as NxD Inference's loader would, and replay its quantization.") { source, written, keep, json };
-        command.SetAction((result, cancellation) => Task.FromResult(Run(
+        command.SetAction((result, cancellation) => Task.Run(() => Run(
             result.GetRequiredValue(source), result.GetRequiredValue(written), result.GetValue(keep), result.GetValue(json), cancellation)));
         return command;
     }

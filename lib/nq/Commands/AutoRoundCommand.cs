@@ -27,7 +27,7 @@ internal static class AutoRoundCommand
         {
             var chosen = TuningRecipe.Parse(result.GetRequiredValue(recipe));
             if (result.GetValue(iterations) is int count) chosen = chosen with { Name = $"{chosen.Name}, {count} iterations", Iterations = count };
-            return Task.FromResult(Run(options.Read(result), chosen, result.GetValue(resume), cancellation));
+            return Task.Run(() => Run(options.Read(result), chosen, result.GetValue(resume), cancellation));
         });
         return command;
     }

@@ -30,9 +30,9 @@ internal static class EvalCommand
             {
                 if (result.GetValueOrDefault<int?>() < 0) result.AddError($"{option.Name}: give a number that is not negative.");
             });
-        command.SetAction((result, cancellation) => Run(new Request(
+        command.SetAction((result, cancellation) => Task.Run(() => Run(new Request(
             result.GetValue(model), result.GetValue(endpoint), result.GetValue(name), result.GetRequiredValue(task), result.GetValue(data), result.GetValue(limit),
-            result.GetValue(shots), result.GetValue(samples), result.GetValue(baseline), result.GetValue(json)), cancellation));
+            result.GetValue(shots), result.GetValue(samples), result.GetValue(baseline), result.GetValue(json)), cancellation)));
         return command;
     }
 
@@ -42,7 +42,7 @@ internal static class EvalCommand
         using var endpoint = request.Endpoint is null ? null : new CompletionsEndpoint(new CompletionsOptions(
             request.Endpoint, request.EndpointModel ?? throw new UsageException("--endpoint needs --endpoint-model, the model's name there.")));
         if (request.Task == "perplexity") return Measure(request, cancellation);
-        var task = Task(request);
+        var task = TaskOf(request);
         ILanguageModel model = endpoint is not null ? endpoint : EngineModel.Load(request.Model!);
         using var line = new ProgressLine(Console.Error, Console.IsErrorRedirected) { Subject = request.Task };
         var result = await Evaluator.Run(task, model, new EvaluationOptions(request.Limit, null, request.Samples, line.Show), cancellation);
@@ -67,7 +67,7 @@ internal static class EvalCommand
         return 0;
     }
 
-    private static EvaluationTask Task(Request request) => request.Task switch
+    private static EvaluationTask TaskOf(Request request) => request.Task switch
     {
         "demo" => WordProblemTask.Demo(request.Data is null
             ? DemoTask.Generate(DemoPart.HeldOut, DemoTask.GradingSeed, 1000).Select(problem => problem.Problem)

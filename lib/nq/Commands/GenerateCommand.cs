@@ -15,7 +15,7 @@ internal static class GenerateCommand
         var temperature = new Option<double>("--temperature") { Description = "0 takes the likeliest token each time." };
         var seed = new Option<ulong>("--seed") { Description = "Of the draws, with a temperature above 0." };
         var command = new Command("generate", "Continue a prompt.") { model, prompt, count, temperature, seed, json };
-        command.SetAction((result, cancellation) => Task.FromResult(Run(
+        command.SetAction((result, cancellation) => Task.Run(() => Run(
             result.GetRequiredValue(model), result.GetRequiredValue(prompt), result.GetValue(count),
             new GenerationOptions(result.GetValue(count), null, result.GetValue(temperature), result.GetValue(seed)), result.GetValue(json), cancellation)));
         return command;

@@ -10,7 +10,7 @@ internal static class GptqCommand
     {
         var options = new TuningOptions();
         var command = options.Command("gptq", "Round each weight column by column, feeding the error to the columns still to come, and write the folder.");
-        command.SetAction((result, cancellation) => Task.FromResult(Run(options.Read(result), cancellation)));
+        command.SetAction((result, cancellation) => Task.Run(() => Run(options.Read(result), cancellation)));
         return command;
     }
 

@@ -18,7 +18,7 @@ internal static class NeuronCommand
         var sdk = new Option<string?>("--sdk") { Description = "The release of the Neuron SDK to judge by; 2.28.1 unless the file says another." };
         var json = Arguments.Json();
         var command = new Command("check", "Check a NeuronConfig against everything that is known to go wrong.") { file, model, sdk, json };
-        command.SetAction((result, cancellation) => Task.FromResult(Run(
+        command.SetAction((result, cancellation) => Task.Run(() => Run(
             result.GetRequiredValue(file), result.GetValue(model), result.GetValue(sdk), result.GetValue(json), cancellation)));
         return command;
     }

@@ -22,7 +22,7 @@ internal static class QuantizeCommand
         {
             model, output, format, type, keep, layout, grid, overwrite, json,
         };
-        command.SetAction((result, cancellation) => Task.FromResult(Run(
+        command.SetAction((result, cancellation) => Task.Run(() => Run(
             result.GetRequiredValue(model), result.GetRequiredValue(output), FormatNames.Parse(result.GetRequiredValue(format)),
             GranularityNames.Parse(result.GetRequiredValue(type)), result.GetValue(keep) ?? [], result.GetRequiredValue(layout) == "fake" ? CheckpointLayout.Fake : CheckpointLayout.Nxd,
             result.GetRequiredValue(grid), result.GetValue(overwrite), result.GetValue(json), cancellation)));

@@ -23,7 +23,7 @@ internal static class SelectCommand
         var score = Arguments.Choice("--score", "What a module loses when it is quantized; the last three run the model", "int8_mse",
             "outlier_magnitude", "int8_mse", "activation_weighted_error", "gradient_times_error", "divergence");
         var command = new Command("select", "Choose the modules that stay in bf16 under a budget, exactly.") { model, budget, bits, score, calibration, samples, length, json };
-        command.SetAction((result, cancellation) => Task.FromResult(Run(new Request(
+        command.SetAction((result, cancellation) => Task.Run(() => Run(new Request(
             result.GetRequiredValue(model), result.GetValue(budget), result.GetValue(bits), result.GetRequiredValue(score),
             new CalibrationSource(result.GetValue(calibration), result.GetValue(samples) ?? 32, result.GetValue(length)), result.GetValue(json)), cancellation)));
         return command;

@@ -11,7 +11,7 @@ internal static class SensitivityCommand
     {
         var (model, json) = (Arguments.Model(), Arguments.Json());
         var command = new Command("sensitivity", "Measure every weight: outlier magnitude, crest factor, kurtosis, int8 error.") { model, json };
-        command.SetAction((result, cancellation) => Task.FromResult(Run(result.GetRequiredValue(model), result.GetValue(json), cancellation)));
+        command.SetAction((result, cancellation) => Task.Run(() => Run(result.GetRequiredValue(model), result.GetValue(json), cancellation)));
         return command;
     }
 

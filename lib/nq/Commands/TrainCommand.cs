@@ -16,7 +16,7 @@ internal static class TrainCommand
         var batch = Sized("--batch", "Problems in a step.", standard.Batch);
         var layers = Sized("--layers", "Decoder layers.", standard.Layers);
         var command = new Command("train", "Train the demo model from nothing; with its own options the same bytes come out on the same machine.") { output, seed, steps, batch, layers };
-        command.SetAction((result, cancellation) => Task.FromResult(Run(
+        command.SetAction((result, cancellation) => Task.Run(() => Run(
             standard with { Seed = result.GetValue(seed), Steps = result.GetValue(steps), Batch = result.GetValue(batch), Layers = result.GetValue(layers) },
             result.GetRequiredValue(output), cancellation)));
         return command;
