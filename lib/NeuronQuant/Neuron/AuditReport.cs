@@ -52,7 +52,8 @@ public sealed record AuditFinding(AuditDefect Defect, string Module, string Mess
 /// <param name="Stored">the element type in the file</param>
 /// <param name="Weights">weights in the module</param>
 /// <param name="Changed">codes that are not the intended ones; 0 for a module that stays float</param>
-public sealed record AuditedModule(ModuleName Module, string Stored, long Weights, long Changed);
+/// <param name="IsQuantized">whether the plan quantizes it</param>
+public sealed record AuditedModule(ModuleName Module, string Stored, long Weights, long Changed, bool IsQuantized);
 
 /// <summary>The result of an audit. It passes when nothing was found.</summary>
 /// <param name="Layout">the layout that was audited</param>
@@ -69,7 +70,7 @@ public sealed record AuditReport(CheckpointLayout Layout, string Plan, IReadOnly
     public long Changed => Modules.Sum(module => module.Changed);
 
     /// <summary>Weights of the modules that are quantized.</summary>
-    public long Quantized => Modules.Where(module => module.Stored is not "BF16" || Layout == CheckpointLayout.Fake).Sum(module => module.Weights);
+    public long Quantized => Modules.Where(module => module.IsQuantized).Sum(module => module.Weights);
 
     /// <summary>A row for each module, those with changed integers highlighted.</summary>
     public Table ToTable()

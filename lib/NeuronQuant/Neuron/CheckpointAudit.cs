@@ -55,7 +55,7 @@ public static class CheckpointAudit
             if (whole && NeuronCheckpoint.IsQuantized(tensor, plan)) changed = chosen?.Find(module) is { } codes
                 ? ReplayChosen(tensor, written, keys, codes, findings, cancellation) : Replay(source, tensor, written, keys, plan, grid, findings, cancellation);
             else if (whole) AuditFloats.Compare(source, tensor, written, keys.Find(tensor)!, findings, cancellation);
-            if (linear) modules.Add(new AuditedModule(module, keys.Find(tensor)?.Type.Name() ?? "missing", tensor.ElementCount, changed));
+            if (linear) modules.Add(new AuditedModule(module, keys.Find(tensor)?.Type.Name() ?? "missing", tensor.ElementCount, changed, NeuronCheckpoint.IsQuantized(tensor, plan)));
             progress?.Invoke(done += tensor.ElementCount, total);
         }
         findings.AddRange(keys.Extra(expected));

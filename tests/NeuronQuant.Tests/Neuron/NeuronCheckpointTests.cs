@@ -68,9 +68,12 @@ public class NeuronCheckpointTests
     {
         using var model = new TinyModel(sourceType, tied: true);
         using var source = model.Open();
-        NeuronCheckpoint.Write(source, model.PathOf("fake"), QuantizationPlan.Create(source, FormatNames.Parse(format)), CheckpointLayout.Fake);
+        var plan = QuantizationPlan.Create(source, FormatNames.Parse(format), modulesToNotConvert: ["layers.0.mlp"]);
+        NeuronCheckpoint.Write(source, model.PathOf("fake"), plan, CheckpointLayout.Fake);
         var report = CheckpointAudit.Run(source, model.PathOf("fake"));
         Assert.True(report.Passed, string.Join("\n", report.Findings));
+        Assert.Equal(report.Modules.Sum(module => plan[module.Module] == Format.Bf16 ? 0 : module.Weights), report.Quantized);
+        Assert.True(report.Quantized < report.Modules.Sum(module => module.Weights));
         using var written = Checkpoint.Open(model.PathOf("fake"));
         ExpectedTensors.Check(written, written.Config);
         Assert.All(written.Tensors, tensor => Assert.Equal(TensorType.BF16, tensor.Type));
