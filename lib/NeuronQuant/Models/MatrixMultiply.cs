@@ -9,7 +9,7 @@ namespace NeuronQuant.Models;
 ///   InputGradient   dx[r, i] (+)= sum over o of dy[r, o] * w[o, i]
 ///   WeightGradient  dw[o, i] (+)= sum over r of dy[r, o] * x[r, i]
 /// Each is one blocked multiplication of matrices with strides (MatrixMultiplyBlocked); up to eight rows forward take a path that streams
-/// the weight instead (MatrixMultiplyRows), for float32 and bf16 weights. Same input, same bits, for any number of threads; the width of
+/// the weight instead (MatrixMultiplyRows; for bf16 weights, which only decoding keeps, MatrixMultiplyTiles). Same input, same bits, for any number of threads; the width of
 /// the machine's vectors does change the last bits. The slow readable twin is <see cref="Reference"/>.
 /// </remarks>
 public static unsafe class MatrixMultiply
@@ -36,21 +36,6 @@ public static unsafe class MatrixMultiply
             if (rows <= FewRows && !accumulate) Few(px, pw, py, rows, inner, outer, VectorBits);
             else Run(new Matrix(px, rows, inner, inner), new Matrix(pw, outer, inner, inner).Transposed, py, outer, accumulate, VectorBits);
         }
-    }
-
-    /// <summary>y = x w^T with bf16 weights, which are read as they lie; best for few rows.</summary>
-    /// <param name="x">[rows, inner]</param>
-    /// <param name="w">[outer, inner], bf16 codes</param>
-    /// <param name="y">[rows, outer]</param>
-    /// <param name="rows">rows of x: tokens</param>
-    /// <param name="inner">in features</param>
-    /// <param name="outer">out features</param>
-    /// <exception cref="ArgumentException">a span is shorter than its shape</exception>
-    public static void Forward(ReadOnlySpan<float> x, ReadOnlySpan<ushort> w, Span<float> y, int rows, int inner, int outer)
-    {
-        Check(x.Length, w.Length, y.Length, rows, inner, outer);
-        fixed (float* px = x, py = y)
-        fixed (ushort* pw = w) Few(px, pw, py, rows, inner, outer, VectorBits);
     }
 
     /// <summary>dx = dy w, or dx += dy w.</summary>
@@ -108,12 +93,20 @@ public static unsafe class MatrixMultiply
         else MatrixMultiplyBlocked<KernelNarrow<Lanes128, Vector128<float>>>.Run(left, right, target, stride, accumulate);
     }
 
-    /// <summary>y = x w^T by streaming the weight, float or ushort (bf16), with vectors of so many bits.</summary>
-    internal static void Few<TWeight>(float* x, TWeight* w, float* y, int rows, int inner, int outer, int bits) where TWeight : unmanaged
+    /// <summary>y = x w^T by streaming the weight, with vectors of so many bits.</summary>
+    internal static void Few(float* x, float* w, float* y, int rows, int inner, int outer, int bits)
     {
-        if (bits == 512) MatrixMultiplyRows<Lanes512, Vector512<float>, TWeight>.Run(x, w, y, rows, inner, outer);
-        else if (bits == 256) MatrixMultiplyRows<Lanes256, Vector256<float>, TWeight>.Run(x, w, y, rows, inner, outer);
-        else MatrixMultiplyRows<Lanes128, Vector128<float>, TWeight>.Run(x, w, y, rows, inner, outer);
+        if (bits == 512) MatrixMultiplyRows<Lanes512, Vector512<float>>.Run(x, w, y, rows, inner, outer);
+        else if (bits == 256) MatrixMultiplyRows<Lanes256, Vector256<float>>.Run(x, w, y, rows, inner, outer);
+        else MatrixMultiplyRows<Lanes128, Vector128<float>>.Run(x, w, y, rows, inner, outer);
+    }
+
+    /// <summary>y = x w^T by streaming a bf16 weight in tiles, with vectors of the width that it is laid out for.</summary>
+    internal static void Few(float* x, TiledWeight w, float* y, int rows)
+    {
+        if (w.Bits == 512) MatrixMultiplyTiles<Lanes512, Vector512<float>>.Run(x, w, y, rows);
+        else if (w.Bits == 256) MatrixMultiplyTiles<Lanes256, Vector256<float>>.Run(x, w, y, rows);
+        else MatrixMultiplyTiles<Lanes128, Vector128<float>>.Run(x, w, y, rows);
     }
 
     private static void Check(int x, int w, int y, int rows, int inner, int outer)

@@ -1,6 +1,5 @@
 using System.Runtime.CompilerServices;
 using System.Runtime.Intrinsics;
-using System.Runtime.Intrinsics.X86;
 
 namespace NeuronQuant.Models;
 
@@ -17,8 +16,11 @@ internal unsafe interface ILanes<TVector> where TVector : struct
 
     static abstract TVector Load(float* source);
 
-    /// <summary>Widens as many bf16 codes as the vector has floats; exact.</summary>
-    static abstract TVector LoadBf16(ushort* source);
+    /// <summary>The floats whose upper halves are the low halves of the words: bf16 codes, widened exactly.</summary>
+    static abstract TVector LowHalves(uint* source);
+
+    /// <summary>The floats whose upper halves are the high halves of the words.</summary>
+    static abstract TVector HighHalves(uint* source);
 
     static abstract TVector Fill(float value);
 
@@ -42,9 +44,10 @@ internal readonly unsafe struct Lanes512 : ILanes<Vector512<float>>
     public static Vector512<float> Load(float* source) => Vector512.Load(source);
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public static Vector512<float> LoadBf16(ushort* source) => (Avx512F.IsSupported
-        ? Avx512F.ConvertToVector512UInt32(Vector256.Load(source)) << 16
-        : Vector512.Create(Vector256.WidenLower(Vector256.Load(source)), Vector256.WidenUpper(Vector256.Load(source))) << 16).AsSingle();
+    public static Vector512<float> LowHalves(uint* source) => (Vector512.Load(source) << 16).AsSingle();
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Vector512<float> HighHalves(uint* source) => (Vector512.Load(source) & Vector512.Create(0xFFFF_0000u)).AsSingle();
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static Vector512<float> Fill(float value) => Vector512.Create(value);
@@ -71,8 +74,10 @@ internal readonly unsafe struct Lanes256 : ILanes<Vector256<float>>
     public static Vector256<float> Load(float* source) => Vector256.Load(source);
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public static Vector256<float> LoadBf16(ushort* source) => (Vector256.Create(
-        Vector128.WidenLower(Vector128.Load(source)), Vector128.WidenUpper(Vector128.Load(source))) << 16).AsSingle();
+    public static Vector256<float> LowHalves(uint* source) => (Vector256.Load(source) << 16).AsSingle();
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Vector256<float> HighHalves(uint* source) => (Vector256.Load(source) & Vector256.Create(0xFFFF_0000u)).AsSingle();
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static Vector256<float> Fill(float value) => Vector256.Create(value);
@@ -99,8 +104,10 @@ internal readonly unsafe struct Lanes128 : ILanes<Vector128<float>>
     public static Vector128<float> Load(float* source) => Vector128.Load(source);
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public static Vector128<float> LoadBf16(ushort* source) =>
-        (Vector128.WidenLower(Vector128.CreateScalarUnsafe(*(ulong*)source).AsUInt16()) << 16).AsSingle();
+    public static Vector128<float> LowHalves(uint* source) => (Vector128.Load(source) << 16).AsSingle();
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Vector128<float> HighHalves(uint* source) => (Vector128.Load(source) & Vector128.Create(0xFFFF_0000u)).AsSingle();
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static Vector128<float> Fill(float value) => Vector128.Create(value);

@@ -1,29 +1,27 @@
 using System.Runtime.CompilerServices;
-using NeuronQuant.Formats;
 
 namespace NeuronQuant.Models;
 
-/// <summary>A few rows times a weight that is read once: the multiplication of decoding.</summary>
+/// <summary>A few rows times a float32 weight that is read once, as it lies.</summary>
 /// <remarks>
-/// With one row every weight is used once, so memory sets the pace: nothing is packed, each core streams its share of the weight's rows,
-/// and bf16 weights, half the bytes, take half the time. Four rows share each load of four weight rows.
+/// With one row every weight is used once, so memory sets the pace: nothing is packed, and each core streams its share of the weight's rows.
+/// Four rows share each load of four weight rows. Weights that fit bf16 have a faster path, <see cref="MatrixMultiplyTiles{TLanes,TVector}"/>.
 /// Effectively computes y[r, o] = sum over i of x[r, i] * w[o, i], in as many running sums as a vector has lanes. Each output has the same
 /// sums whatever the number of rows and threads: decoding many prompts at once gives the bits of decoding each alone.
 /// </remarks>
-internal unsafe struct MatrixMultiplyRows<TLanes, TVector, TWeight> : IWork
-    where TLanes : struct, ILanes<TVector> where TVector : struct where TWeight : unmanaged
+internal unsafe struct MatrixMultiplyRows<TLanes, TVector> : IWork
+    where TLanes : struct, ILanes<TVector> where TVector : struct
 {
     private const int WeightsInPart = 65_536; // Weights that one part reads: some microseconds of work.
 
-    private float* _x, _y;
-    private TWeight* _w;
+    private float* _x, _w, _y;
     private int _rows, _inner, _outer, _block;
 
     /// <summary>y[rows, outer] = x[rows, inner] * w[outer, inner]^T.</summary>
-    public static void Run(float* x, TWeight* w, float* y, int rows, int inner, int outer)
+    public static void Run(float* x, float* w, float* y, int rows, int inner, int outer)
     {
         int block = Math.Max(4, WeightsInPart / Math.Max(1, inner) & ~3);
-        var work = new MatrixMultiplyRows<TLanes, TVector, TWeight>
+        var work = new MatrixMultiplyRows<TLanes, TVector>
         {
             _x = x,
             _w = w,
@@ -62,56 +60,51 @@ internal unsafe struct MatrixMultiplyRows<TLanes, TVector, TWeight> : IWork
             }
     }
 
-    [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    private static TVector Load(TWeight* w) => typeof(TWeight) == typeof(float) ? TLanes.Load((float*)w) : TLanes.LoadBf16((ushort*)w);
-
-    private static float Value(TWeight* w) => typeof(TWeight) == typeof(float) ? *(float*)w : BFloat16.Decode(*(ushort*)w);
-
     // Adds the lanes, then what fills no vector.
     private readonly void Put(int row, int o, float* sums)
     {
         float* x = _x + (nint)row * _inner;
-        TWeight* w = _w + (nint)o * _inner;
+        float* w = _w + (nint)o * _inner;
         float sum = TLanes.Sum(TLanes.Load(sums));
-        for (int i = _inner - _inner % TLanes.Count; i < _inner; i++) sum = MathF.FusedMultiplyAdd(x[i], Value(w + i), sum);
+        for (int i = _inner - _inner % TLanes.Count; i < _inner; i++) sum = MathF.FusedMultiplyAdd(x[i], w[i], sum);
         _y[(nint)row * _outer + o] = sum;
     }
 
     // The loops below call nothing: the compiler would keep their sums in memory across a call, and on the way to it too.
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    private static void One(float* x, TWeight* w, int inner, float* sums)
+    private static void One(float* x, float* w, int inner, float* sums)
     {
         TVector sum = default;
-        for (int i = 0; i <= inner - TLanes.Count; i += TLanes.Count) sum = TLanes.MultiplyAdd(TLanes.Load(x + i), Load(w + i), sum);
+        for (int i = 0; i <= inner - TLanes.Count; i += TLanes.Count) sum = TLanes.MultiplyAdd(TLanes.Load(x + i), TLanes.Load(w + i), sum);
         TLanes.Store(sum, sums);
     }
 
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    private static void OneByFour(float* x, TWeight* w0, int inner, float* sums)
+    private static void OneByFour(float* x, float* w0, int inner, float* sums)
     {
-        TWeight* w1 = w0 + inner, w2 = w1 + inner, w3 = w2 + inner;
+        float* w1 = w0 + inner, w2 = w1 + inner, w3 = w2 + inner;
         TVector s0 = default, s1 = default, s2 = default, s3 = default;
         for (int i = 0; i <= inner - TLanes.Count; i += TLanes.Count)
         {
             var a = TLanes.Load(x + i);
-            s0 = TLanes.MultiplyAdd(a, Load(w0 + i), s0);
-            s1 = TLanes.MultiplyAdd(a, Load(w1 + i), s1);
-            s2 = TLanes.MultiplyAdd(a, Load(w2 + i), s2);
-            s3 = TLanes.MultiplyAdd(a, Load(w3 + i), s3);
+            s0 = TLanes.MultiplyAdd(a, TLanes.Load(w0 + i), s0);
+            s1 = TLanes.MultiplyAdd(a, TLanes.Load(w1 + i), s1);
+            s2 = TLanes.MultiplyAdd(a, TLanes.Load(w2 + i), s2);
+            s3 = TLanes.MultiplyAdd(a, TLanes.Load(w3 + i), s3);
         }
         Store(sums, s0, s1, s2, s3);
     }
 
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    private static void FourByFour(float* x0, TWeight* w0, int inner, float* sums)
+    private static void FourByFour(float* x0, float* w0, int inner, float* sums)
     {
         float* x1 = x0 + inner, x2 = x1 + inner, x3 = x2 + inner;
-        TWeight* w1 = w0 + inner, w2 = w1 + inner, w3 = w2 + inner;
+        float* w1 = w0 + inner, w2 = w1 + inner, w3 = w2 + inner;
         TVector s00 = default, s01 = default, s02 = default, s03 = default, s10 = default, s11 = default, s12 = default, s13 = default;
         TVector s20 = default, s21 = default, s22 = default, s23 = default, s30 = default, s31 = default, s32 = default, s33 = default;
         for (int i = 0; i <= inner - TLanes.Count; i += TLanes.Count)
         {
-            TVector b0 = Load(w0 + i), b1 = Load(w1 + i), b2 = Load(w2 + i), b3 = Load(w3 + i);
+            TVector b0 = TLanes.Load(w0 + i), b1 = TLanes.Load(w1 + i), b2 = TLanes.Load(w2 + i), b3 = TLanes.Load(w3 + i);
             var a = TLanes.Load(x0 + i);
             (s00, s01) = (TLanes.MultiplyAdd(a, b0, s00), TLanes.MultiplyAdd(a, b1, s01));
             (s02, s03) = (TLanes.MultiplyAdd(a, b2, s02), TLanes.MultiplyAdd(a, b3, s03));

@@ -10,26 +10,29 @@ namespace NeuronQuant.Models;
 internal sealed unsafe class StreamedWeight
 {
     private readonly Linear _linear;
-    private readonly ushort[]? _codes;
+    private readonly TiledWeight? _tiles;
 
     public StreamedWeight(Linear linear)
     {
         _linear = linear;
         var values = linear.Weight.Values;
         if (Array.TrueForAll(values, value => (BitConverter.SingleToUInt32Bits(value) & 0xFFFF) == 0))
-            BFloat16.Encode(values, _codes = new ushort[values.Length]);
+        {
+            var codes = new ushort[values.Length];
+            BFloat16.Encode(values, codes);
+            _tiles = new TiledWeight(codes, linear.In, linear.Out, MatrixMultiply.VectorBits);
+        }
     }
 
     /// <summary>Whether the weight is read as bf16.</summary>
-    public bool IsBf16 => _codes is not null;
+    public bool IsBf16 => _tiles is not null;
 
     /// <summary>y[rows, out] = x[rows, in] w^T + b; each row has the same bits whatever the number of rows.</summary>
     public void Forward(float[] x, float[] y, int rows)
     {
         fixed (float* px = x, py = y, pw = _linear.Weight.Values)
-        fixed (ushort* pc = _codes)
         {
-            if (pc != null) MatrixMultiply.Few(px, pc, py, rows, _linear.In, _linear.Out, MatrixMultiply.VectorBits);
+            if (_tiles is not null) MatrixMultiply.Few(px, _tiles, py, rows);
             else MatrixMultiply.Few(px, pw, py, rows, _linear.In, _linear.Out, MatrixMultiply.VectorBits);
         }
         _linear.AddBias(y, rows);

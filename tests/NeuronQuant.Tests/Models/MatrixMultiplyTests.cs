@@ -46,6 +46,7 @@ public unsafe class MatrixMultiplyTests
     [InlineData(3, 131, 21)]
     [InlineData(4, 300, 513)]
     [InlineData(8, 33, 6)]
+    [InlineData(6, 48, 9)]
     public void Few_rows_equal_plain_loops_for_both_types_and_all_widths(int rows, int inner, int outer)
     {
         float[] x = TestWeights.Normal(rows * inner, 1, 1), w = TestWeights.Normal(outer * inner, 2, 1), y = new float[rows * outer], z = new float[rows * outer];
@@ -56,10 +57,9 @@ public unsafe class MatrixMultiplyTests
         foreach (int bits in new[] { 512, 256, 128 })
         {
             fixed (float* px = x, pw = w, py = y, pz = z)
-            fixed (ushort* pc = codes)
             {
                 MatrixMultiply.Few(px, pw, py, rows, inner, outer, bits);
-                MatrixMultiply.Few(px, pc, pz, rows, inner, outer, bits);
+                MatrixMultiply.Few(px, new TiledWeight(codes, inner, outer, bits), pz, rows);
             }
             for (int i = 0; i < y.Length; i++) Assert.Equal(expected[i], y[i], Tolerance);
             Assert.Equal(y, z);
