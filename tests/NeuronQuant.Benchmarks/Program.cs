@@ -12,7 +12,10 @@ switch (args)
     case ["decode", ..]:
         DecodeBenchmark.Run(args);
         return 0;
+    case ["autoround", ..]:
+        AutoRoundBenchmark.Run(args);
+        return 0;
     default:
-        Console.Error.WriteLine("usage: NeuronQuant.Benchmarks passes | multiply | decode [--llama2c RUN --checkpoint FILE --tokenizer FILE]");
+        Console.Error.WriteLine("usage: NeuronQuant.Benchmarks passes | multiply | decode [--llama2c RUN --checkpoint FILE --tokenizer FILE] | autoround [--peer SCRIPT]");
         return 2;
 }

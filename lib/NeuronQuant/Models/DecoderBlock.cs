@@ -107,7 +107,9 @@ public sealed class DecoderBlock
     /// <param name="d">[rows, hidden]: on entry the gradient of y, at the end that of x</param>
     /// <param name="kept">from the forward pass</param>
     /// <param name="scratch">buffers, shared between blocks</param>
-    public void Backward(float[] d, BlockActivations kept, BlockGradients scratch)
+    /// <param name="toInput">false where nobody asks for the gradients of x and of the first norm: d is then the gradient of middle, and three
+    /// multiplications are saved</param>
+    public void Backward(float[] d, BlockActivations kept, BlockGradients scratch, bool toInput = true)
     {
         ArgumentNullException.ThrowIfNull(kept);
         ArgumentNullException.ThrowIfNull(scratch);
@@ -123,10 +125,11 @@ public sealed class DecoderBlock
             Shape(kept.Sequences, kept.Length));
         _rotary.Apply(scratch.Query, rows, _config.HeadCount, kept.Length, backward: true);
         _rotary.Apply(scratch.Key, rows, _config.KeyValueHeadCount, kept.Length, backward: true);
-        Query.Backward(kept.AttentionInput, scratch.Query, scratch.Hidden, rows);
-        Key.Backward(kept.AttentionInput, scratch.Key, scratch.Hidden, rows, accumulate: true);
-        Value.Backward(kept.AttentionInput, scratch.Value, scratch.Hidden, rows, accumulate: true);
-        RmsNorm.Backward(kept.Input, InputNorm.Values, kept.InputScales, scratch.Hidden, d, InputNorm.Gradient, rows);
+        var target = toInput ? scratch.Hidden : [];
+        Query.Backward(kept.AttentionInput, scratch.Query, target, rows);
+        Key.Backward(kept.AttentionInput, scratch.Key, target, rows, accumulate: true);
+        Value.Backward(kept.AttentionInput, scratch.Value, target, rows, accumulate: true);
+        if (toInput) RmsNorm.Backward(kept.Input, InputNorm.Values, kept.InputScales, scratch.Hidden, d, InputNorm.Gradient, rows);
     }
 
     private AttentionShape Shape(int sequences, int length) =>

@@ -11,7 +11,6 @@ namespace NeuronQuant.Tuning;
 /// two losses over all sequences, before and after, are what to judge a block by.
 /// Left out: momentum, weight decay and gradient accumulation, which auto-round has and leaves off. Weights are not rounded to bf16 after
 /// scale * code, since the device multiplies by exactly that.
-/// The gradient of the block's own input is computed and thrown away: one multiplication each of q, k and v is wasted.
 /// </remarks>
 public sealed class ManagedBlockTuner : IBlockTuner
 {
@@ -75,7 +74,7 @@ public sealed class ManagedBlockTuner : IBlockTuner
             double loss = Loss(_sampler.Next());
             if (loss < best)
                 foreach (var (_, learned) in Modules) learned.KeepBest();
-            _work.Backward(_stream, _kept, _scratch);
+            _work.Backward(_stream, _kept, _scratch, toInput: false);
             foreach (var (module, learned) in Modules) learned.Step(module.Weight.Gradient!, (float)recipe.RateAt(iteration, learned.Grid.Bits));
             return loss;
         }
