@@ -46,6 +46,7 @@ public static class Program
         AutoRoundCommand.Create(),
         GptqCommand.Create(),
         SelectCommand.Create(),
+        CompareCommand.Create(),
         AuditCommand.Create(),
         NeuronCommand.Create(),
         PlanCommand.Create(),
