@@ -39,6 +39,7 @@ internal static class SelectCommand
         var (texts, origin) = model is null ? ([], null) : request.Calibration.Read(model, CalibrationSource.TokenizerOf(source), cancellation);
         var scores = Scores(request.Score, profile, model, texts, cancellation);
         var chosen = Choose(request, profile, scores);
+        var agreement = Agreement(scores, profile, model, texts, cancellation);
         double? divergence = model is null ? null : ModelScores.DivergenceOf(model, texts, chosen.Selection.Kept, cancellation: cancellation);
         if (request.Json)
         {
@@ -55,6 +56,7 @@ internal static class SelectCommand
                 chosen.TotalScore,
                 calibration = origin,
                 divergence_of_the_set = divergence,
+                rank_correlation = agreement,
                 scores = scores.Values.ToDictionary(pair => pair.Key.Name, pair => pair.Value),
             });
             return 0;
@@ -62,6 +64,7 @@ internal static class SelectCommand
         if (origin is not null) CommandOutput.Note($"calibration: {origin}.");
         CommandOutput.Show(chosen.ToTable());
         CommandOutput.Say($"{chosen}");
+        CommandOutput.Say($"rank correlation with the cheaper scores: {string.Join(", ", agreement.Select(pair => FormattableString.Invariant($"{pair.Key} {pair.Value:0.00}")))}");
         if (divergence is double nats) CommandOutput.Say(FormattableString.Invariant($"measured with the whole set: {nats:0.000e+0} nats per token"));
         CommandOutput.Say(chosen.Selection.Entries.Count == 0 ? "Nothing stays in bf16." : $"--keep {string.Join(',', chosen.Selection.Entries)}");
         return 0;
@@ -75,6 +78,14 @@ internal static class SelectCommand
         "gradient_times_error" => ModelScores.GradientTimesError(model!, texts, cancellation: cancellation),
         _ => CommandOutput.WithProgress("measuring", progress => ModelScores.Divergence(model!, texts, progress: progress, cancellation: cancellation), cancellation),
     };
+
+    // What another score would have said of the same modules; only scores that cost at most one pass.
+    private static Dictionary<string, double> Agreement(ModuleScores scores, ModelProfile profile, LlamaModel? model, IReadOnlyList<int[]> texts, CancellationToken cancellation)
+    {
+        string[] cheap = model is null ? ["outlier_magnitude", "int8_mse"] : ["outlier_magnitude", "int8_mse", "activation_weighted_error", "gradient_times_error"];
+        return cheap.Where(name => name != scores.Name)
+            .ToDictionary(name => name, name => RankCorrelation.Spearman(scores, Scores(name, profile, model, texts, cancellation)));
+    }
 
     private static BudgetSelection Choose(Request request, ModelProfile profile, ModuleScores scores)
     {

@@ -1,5 +1,4 @@
 using System.Text.Json.Nodes;
-using NeuronQuant.CommandLine;
 using NeuronQuant.Neuron;
 using Xunit;
 
@@ -63,17 +62,7 @@ public class NeuronCommandTests
 
     private static async Task<(int Code, string Output)> Run(params string[] arguments)
     {
-        var (before, errors, writer) = (Console.Out, Console.Error, new StringWriter());
-        Console.SetOut(writer);
-        Console.SetError(new StringWriter());
-        try
-        {
-            return (await Program.Main(arguments), writer.ToString());
-        }
-        finally
-        {
-            Console.SetOut(before);
-            Console.SetError(errors);
-        }
+        var (code, output, _) = await Nq.Run(arguments);
+        return (code, output);
     }
 }

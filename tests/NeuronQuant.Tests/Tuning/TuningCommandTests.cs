@@ -1,6 +1,5 @@
 using System.Text.Json;
 using NeuronQuant.Checkpoints;
-using NeuronQuant.CommandLine;
 using NeuronQuant.Evaluation;
 using NeuronQuant.Formats;
 using NeuronQuant.Models;
@@ -28,12 +27,12 @@ public sealed class TuningCommandTests : IDisposable
     [InlineData("autoround", "nxd")]
     public async Task AutoRound_folders_pass_their_audit(string grid, string layout)
     {
-        var tuned = await Run(["autoround", Model, "--out", Out, "--iterations", "2", "--grid", grid, "--layout", layout, "--keep", "layers.0.mlp,lm_head", .. FewShipped]);
+        var tuned = await Nq.Run(["autoround", Model, "--out", Out, "--iterations", "2", "--grid", grid, "--layout", layout, "--keep", "layers.0.mlp,lm_head", .. FewShipped]);
         Assert.Equal(0, tuned.Code);
         Assert.Contains("4 texts of demo-calibration.jsonl", tuned.Error, StringComparison.Ordinal);
         Assert.DoesNotContain("will change", tuned.Error, StringComparison.Ordinal);
         Assert.False(Directory.Exists(Out + ".tuning"));
-        var audit = await Run(["audit", Model, Out]);
+        var audit = await Nq.Run(["audit", Model, Out]);
         Assert.Equal(0, audit.Code);
         Assert.Contains("codes by autoround", audit.Output, StringComparison.Ordinal);
     }
@@ -42,7 +41,7 @@ public sealed class TuningCommandTests : IDisposable
     public async Task Texts_by_a_model_that_only_repeats_itself_are_refused()
     {
         // The demo model learned answers alone, so the texts that it writes from nothing are one token over and over.
-        var tuned = await Run(["autoround", Model, "--out", Out, "--iterations", "1", "--samples", "4", "--sequence-length", "32"]);
+        var tuned = await Nq.Run(["autoround", Model, "--out", Out, "--iterations", "1", "--samples", "4", "--sequence-length", "32"]);
         Assert.Equal(1, tuned.Code);
         Assert.Contains("--calibration", tuned.Error, StringComparison.Ordinal);
         Assert.False(Directory.Exists(Out));
@@ -51,12 +50,12 @@ public sealed class TuningCommandTests : IDisposable
     [Fact]
     public async Task The_signed_grid_as_a_bf16_folder_warns_with_the_count_that_the_audit_finds()
     {
-        var tuned = await Run(["autoround", Model, "--out", Out, "--iterations", "1", "--grid", "autoround", "--layout", "fake", "--json", .. FewShipped]);
+        var tuned = await Nq.Run(["autoround", Model, "--out", Out, "--iterations", "1", "--grid", "autoround", "--layout", "fake", "--json", .. FewShipped]);
         long changed = Json(tuned).GetProperty("record").GetProperty("integers_changed").GetInt64();
         Assert.InRange(changed, 1000, long.MaxValue);
-        var audit = await Run(["audit", Model, Out, "--json"]);
+        var audit = await Nq.Run(["audit", Model, Out, "--json"]);
         Assert.Equal((1, changed), (audit.Code, Json(audit).GetProperty("integers_changed").GetInt64()));
-        var again = await Run(["autoround", Model, "--out", Out, "--overwrite", "--iterations", "1", "--grid", "autoround", "--layout", "fake", .. FewShipped]);
+        var again = await Nq.Run(["autoround", Model, "--out", Out, "--overwrite", "--iterations", "1", "--grid", "autoround", "--layout", "fake", .. FewShipped]);
         Assert.Contains($"NxDI will change {changed} of", again.Error, StringComparison.Ordinal);
     }
 
@@ -64,25 +63,25 @@ public sealed class TuningCommandTests : IDisposable
     public async Task A_stopped_run_goes_on_and_ends_with_the_same_bytes()
     {
         string[] arguments = ["autoround", Model, "--iterations", "2", "--calibration", Problems(4), .. Few];
-        Assert.Equal(0, (await Run([.. arguments, "--out", Out])).Code);
+        Assert.Equal(0, (await Nq.Run([.. arguments, "--out", Out])).Code);
         string second = Path.Combine(_folder.Path, "second");
         StopInTheSecondBlock(second + ".tuning", Problems(4));
-        Assert.Equal(2, (await Run([.. arguments, "--out", second])).Code); // It is not thrown away, and not taken up unasked.
-        var other = await Run([.. arguments, "--out", second, "--resume", "--keep", "layers.2"]);
+        Assert.Equal(2, (await Nq.Run([.. arguments, "--out", second])).Code); // It is not thrown away, and not taken up unasked.
+        var other = await Nq.Run([.. arguments, "--out", second, "--resume", "--keep", "layers.2"]);
         Assert.Equal(1, other.Code);
         Assert.Contains("another plan", other.Error, StringComparison.Ordinal);
-        Assert.Equal(0, (await Run([.. arguments, "--out", second, "--resume"])).Code);
+        Assert.Equal(0, (await Nq.Run([.. arguments, "--out", second, "--resume"])).Code);
         Assert.Equal(File.ReadAllBytes(Path.Combine(Out, "model.safetensors")), File.ReadAllBytes(Path.Combine(second, "model.safetensors")));
     }
 
     [Fact]
     public async Task Gptq_at_four_bits_writes_a_bf16_folder_that_passes_and_beats_rounding()
     {
-        var tuned = await Run(["gptq", Model, "--out", Out, "--bits", "4", "--layout", "fake", "--calibration", Problems(4), "--json", .. Few]);
+        var tuned = await Nq.Run(["gptq", Model, "--out", Out, "--bits", "4", "--layout", "fake", "--calibration", Problems(4), "--json", .. Few]);
         var losses = Json(tuned).GetProperty("losses").EnumerateArray().ToArray();
         Assert.Equal(21, losses.Length);
         Assert.All(losses, loss => Assert.True(loss.GetProperty("error").GetDouble() < loss.GetProperty("rounded_error").GetDouble(), $"{loss}"));
-        Assert.Equal(0, (await Run(["audit", Model, Out])).Code);
+        Assert.Equal(0, (await Nq.Run(["audit", Model, Out])).Code);
     }
 
     [Theory]
@@ -90,13 +89,16 @@ public sealed class TuningCommandTests : IDisposable
     [InlineData("divergence", "--budget", "2000000")]
     public async Task Select_keeps_within_the_budget_and_its_entries_are_safe(string score, string option, string value)
     {
-        var chosen = Json(await Run(["select", Model, option, value, "--score", score, "--calibration", Problems(2), "--json", .. Few]));
+        var chosen = Json(await Nq.Run(["select", Model, option, value, "--score", score, "--calibration", Problems(2), "--json", .. Few]));
         if (option == "--budget") Assert.InRange(chosen.GetProperty("bytes").GetInt64(), 1, 2_000_000);
         else Assert.InRange(chosen.GetProperty("average_bits").GetDouble(), 8, 9);
         string[] entries = [.. chosen.GetProperty("modules_to_not_convert").EnumerateArray().Select(entry => entry.GetString()!)];
         using var source = Checkpoint.Open(Model);
         Assert.Equal(chosen.GetProperty("kept").GetArrayLength(), QuantizationPlan.Create(source, Format.Int8, modulesToNotConvert: entries).Kept.Count());
         Assert.Equal(score == "divergence", chosen.GetProperty("divergence_of_the_set").ValueKind == JsonValueKind.Number);
+        var agreement = chosen.GetProperty("rank_correlation").EnumerateObject().ToArray();
+        Assert.Equal(score == "divergence" ? 4 : 1, agreement.Length);
+        Assert.All(agreement, pair => Assert.InRange(pair.Value.GetDouble(), -1, 1));
     }
 
     [Theory]
@@ -106,20 +108,20 @@ public sealed class TuningCommandTests : IDisposable
     [InlineData("autoround", "--recipe", "bold")]
     public async Task Options_that_cannot_be_are_usage_errors_before_any_work(string command, string option, string value)
     {
-        Assert.Equal(2, (await Run([command, Model, "--out", Out, option, value])).Code);
+        Assert.Equal(2, (await Nq.Run([command, Model, "--out", Out, option, value])).Code);
         Assert.False(Directory.Exists(Out));
     }
 
     [Fact]
     public async Task A_budget_that_cannot_be_kept_is_a_usage_error_and_a_missing_file_a_failure()
     {
-        Assert.Equal(2, (await Run(["select", Model])).Code);
-        Assert.Equal(2, (await Run(["select", Model, "--budget", "10", "--average-bits", "9"])).Code);
-        Assert.Equal(2, (await Run(["select", Model, "--average-bits", "7"])).Code);
-        var small = await Run(["select", Model, "--budget", "10"]);
+        Assert.Equal(2, (await Nq.Run(["select", Model])).Code);
+        Assert.Equal(2, (await Nq.Run(["select", Model, "--budget", "10", "--average-bits", "9"])).Code);
+        Assert.Equal(2, (await Nq.Run(["select", Model, "--average-bits", "7"])).Code);
+        var small = await Nq.Run(["select", Model, "--budget", "10"]);
         Assert.Equal(2, small.Code);
         Assert.Contains("below the linear modules in 8 bits", small.Error, StringComparison.Ordinal);
-        var missing = await Run(["gptq", Model, "--out", Out, "--calibration", Path.Combine(_folder.Path, "none.txt")]);
+        var missing = await Nq.Run(["gptq", Model, "--out", Out, "--calibration", Path.Combine(_folder.Path, "none.txt")]);
         Assert.Equal(1, missing.Code);
         Assert.Contains("none.txt", missing.Error, StringComparison.Ordinal);
     }
@@ -174,20 +176,4 @@ public sealed class TuningCommandTests : IDisposable
     }
 
     private static JsonElement Json((int Code, string Output, string Error) result) => JsonDocument.Parse(result.Output).RootElement;
-
-    private static async Task<(int Code, string Output, string Error)> Run(string[] arguments)
-    {
-        var (output, error, writer, errors) = (Console.Out, Console.Error, new StringWriter(), new StringWriter());
-        Console.SetOut(writer);
-        Console.SetError(errors);
-        try
-        {
-            return (await Program.Main(arguments), writer.ToString(), errors.ToString());
-        }
-        finally
-        {
-            Console.SetOut(output);
-            Console.SetError(error);
-        }
-    }
 }

@@ -1,0 +1,106 @@
+using System.Text.Json;
+using NeuronQuant.Evaluation;
+using NeuronQuant.Models;
+using NeuronQuant.Models.Tokenization;
+using NeuronQuant.Quantization;
+using NeuronQuant.Tuning;
+using Xunit;
+
+namespace NeuronQuant.Tests.Tuning;
+
+/// <summary>The rows of the blog's table on the demo model at three bits: what differs between them, and that learning helps where nobody learned.</summary>
+[Collection("notebooks")] // nq compare takes over the console as well.
+public sealed class QuantizationMethodTests
+{
+    private const string Kept = "layers.1.self_attn";
+    private static readonly string Model = Repository.PathOf("data", "demo-model"), Texts = Repository.PathOf("data", "demo-calibration.jsonl");
+
+    [Fact]
+    public void At_three_bits_learned_rounding_beats_nearest_in_every_block_and_on_problems_that_nobody_has_seen()
+    {
+        var engine = EngineModel.Load(Model);
+        var (model, grid, calibration) = (engine.Model, Grid.Nxd(3), Calibration(engine, 32));
+        var plan = QuantizationPlan.Create(QuantizationPlan.LinearModules(model.Config), false, grid.Format, Granularity.PerChannelSymmetric, []);
+        var tuned = AutoRound.Tune(model, TuningGrids.Of(plan, grid), calibration, TuningRecipe.Light);
+        Assert.Equal(3, tuned.Blocks.Count);
+        Assert.All(tuned.Blocks, block => Assert.InRange(block.TunedLoss, 0, 0.9 * block.RoundedLoss)); // 0.45 to 0.65 was seen.
+        var learned = QuantizedCopy.RoundToNearest(model, grid);
+        tuned.ApplyTo(learned);
+        // The model was trained on answers, so only their tokens have a loss that means something. A few wrong answers make up most of it: a
+        // hundred problems would be too few to tell 0.0070 from 0.0112 nats.
+        var problems = DemoTask.Generate(DemoPart.HeldOut, seed: 11, 1000).Select(problem => problem.Problem).ToArray();
+        var batches = problems.Chunk(100).Select(part => Answers(part, engine.Tokenizer)).ToArray();
+        double Loss(LlamaModel of)
+        {
+            var pass = new ModelPass(of);
+            return batches.Average(pass.Loss);
+        }
+
+        Assert.InRange(Loss(learned), Loss(model), Loss(QuantizedCopy.RoundToNearest(model, grid)));
+    }
+
+    [Fact]
+    public void The_rows_differ_in_integers_and_in_what_is_kept_and_in_nothing_else()
+    {
+        var engine = EngineModel.Load(Model);
+        var methods = QuantizationMethods.Of(engine.Model, Grid.Nxd(3), [Kept], Calibration(engine, 4), TuningRecipe.Light with { Iterations = 2 });
+        Assert.Equal(["all", "AutoRound", "selective", "AutoRound + selective", "GPTQ"], methods.Select(method => method.Name));
+        var made = methods.ToDictionary(method => method.Name, method => method.Make());
+        foreach (var (name, model) in made)
+        {
+            Assert.Equal(made["all"].Head.Weight.Values, model.Head.Weight.Values);
+            Assert.Equal(engine.Model.Embedding.Values, model.Embedding.Values);
+            var (query, original) = (model.Blocks[1].Query.Weight.Values, engine.Model.Blocks[1].Query.Weight.Values);
+            Assert.Equal(name.Contains("selective", StringComparison.Ordinal), query.SequenceEqual(original));
+            Assert.True(query.Take(model.Config.HiddenSize).Distinct().Count() <= 7 || query.SequenceEqual(original)); // -3 to 3 times one scale.
+            Assert.Equal(name is "all" or "selective", model.Blocks[0].Up.Weight.Values.SequenceEqual(made["all"].Blocks[0].Up.Weight.Values));
+        }
+        double weights = engine.Model.Blocks.SelectMany(block => block.Linears).Append(engine.Model.Head).Sum(linear => linear.Weight.Values.Length);
+        double kept = engine.Model.Blocks[1].Linears.Take(4).Sum(linear => linear.Weight.Values.Length);
+        Assert.Equal([3, 3, 3 + 13 * kept / weights, 3 + 13 * kept / weights, 3], methods.Select(method => method.AverageBits));
+    }
+
+    [Fact]
+    public async Task Compare_grades_six_rows_on_the_same_problems_and_says_what_was_done()
+    {
+        string[] few = ["--recipe", "light", "--samples", "4", "--limit", "12", "--calibration", Texts];
+        var (code, output, _) = await Nq.Run(["compare", Model, "--bits", "2", "--keep", Kept, "--json", .. few]);
+        Assert.Equal(0, code);
+        var table = JsonDocument.Parse(output).RootElement;
+        var rows = table.GetProperty("rows").EnumerateArray().ToArray();
+        Assert.Equal(6, rows.Length);
+        Assert.All(rows, row => Assert.Equal(12, row.GetProperty("total").GetInt32()));
+        Assert.Equal(Kept, table.GetProperty("modules_to_not_convert")[0].GetString());
+        Assert.InRange(rows[1].GetProperty("p_against_unquantized").GetDouble(), 0, 1);
+        var text = await Nq.Run(["compare", Model, "--outliers", "128", .. few]);
+        Assert.Equal(0, text.Code);
+        Assert.Contains("every row is of the changed model", text.Error, StringComparison.Ordinal);
+        Assert.Contains("AutoRound + selective", text.Output, StringComparison.Ordinal);
+    }
+
+    [Theory]
+    [InlineData("--bits", "9")]
+    [InlineData("--average-bits", "7")]
+    [InlineData("--recipe", "bold")]
+    public async Task Options_that_cannot_be_are_usage_errors(string option, string value) => Assert.Equal(2, (await Nq.Run(["compare", Model, option, value])).Code);
+
+    [Fact]
+    public async Task A_factor_that_would_round_weights_is_refused()
+    {
+        var (code, _, error) = await Nq.Run(["compare", Model, "--outliers", "100", "--calibration", Texts]);
+        Assert.Equal(1, code);
+        Assert.Contains("power of two", error, StringComparison.Ordinal);
+    }
+
+    private static TokenBatch Answers(WordProblem[] problems, Tokenizer tokenizer)
+    {
+        int[] start = [.. problems.Select(problem => tokenizer.Encode(WordProblemTask.Prompt([], problem.Question)).Length)];
+        return TokenBatch.Of(CalibrationTexts.OfProblems(problems, tokenizer), counts: (text, position) => position >= start[text]);
+    }
+
+    private static CalibrationSet Calibration(EngineModel engine, int samples)
+    {
+        var texts = CalibrationTexts.Read(Texts, engine.Tokenizer, 512).Take(samples).ToArray();
+        return CalibrationSet.Of(texts, texts.Max(text => text.Length), samples, engine.Tokenizer.Roles.Pad);
+    }
+}
