@@ -53,6 +53,7 @@ public static class Program
         EvalCommand.Create(),
         GenerateCommand.Create(),
         TrainCommand.Create(),
+        KernelCommand.Create(),
         DoctorCommand.Create(),
     };
 

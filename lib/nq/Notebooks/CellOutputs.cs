@@ -6,13 +6,15 @@ namespace NeuronQuant.CommandLine.Notebooks;
 /// <remarks>
 /// The collector travels with the cell's own flow of execution, so text that another thread of the program writes at the same time does
 /// not become an output of the cell, while text from tasks that the cell started does. After the cell ended, or was given up, it is
-/// closed and later writes are dropped.
+/// closed and later writes are dropped. A host that shows outputs while the cell runs is told each of them as it comes.
 /// </remarks>
-internal sealed class CellOutputs
+/// <param name="live">Told each output, in nbformat; a shown value has a "display_id", and an update of it the type "update_display_data".</param>
+internal sealed class CellOutputs(Action<JsonObject>? live = null)
 {
     private static readonly AsyncLocal<CellOutputs?> Flow = new();
     private readonly Lock _gate = new();
     private readonly JsonArray _outputs = [];
+    private readonly List<JsonObject> _displays = [];
     private bool _isClosed;
 
     /// <summary>The collector of the cell that is running here, if any.</summary>
@@ -28,6 +30,7 @@ internal sealed class CellOutputs
         lock (_gate)
         {
             if (_isClosed || text.Length == 0) return;
+            live?.Invoke(new JsonObject { ["name"] = name, ["output_type"] = "stream", ["text"] = text });
             if (_outputs.LastOrDefault() is JsonObject last && (string?)last["output_type"] == "stream" && (string?)last["name"] == name)
                 last["text"] = (string?)last["text"] + text;
             else _outputs.Add(new JsonObject { ["name"] = name, ["output_type"] = "stream", ["text"] = text });
@@ -39,7 +42,12 @@ internal sealed class CellOutputs
     {
         var output = new JsonObject { ["data"] = data, ["metadata"] = new JsonObject(), ["output_type"] = "display_data" };
         lock (_gate)
-            if (!_isClosed) _outputs.Add(output);
+            if (!_isClosed)
+            {
+                _outputs.Add(output);
+                _displays.Add(output);
+                Tell(output, "display_data");
+            }
         return output;
     }
 
@@ -47,34 +55,30 @@ internal sealed class CellOutputs
     public void Replace(JsonObject output, JsonObject data)
     {
         lock (_gate)
-            if (!_isClosed) output["data"] = data;
+            if (!_isClosed)
+            {
+                output["data"] = data;
+                Tell(output, "update_display_data");
+            }
     }
 
     /// <summary>Adds the value of the cell's last expression.</summary>
-    public void AddResult(int executionCount, JsonObject data)
+    public void AddResult(int executionCount, JsonObject data) => Add(new JsonObject
     {
-        lock (_gate)
-            _outputs.Add(new JsonObject
-            {
-                ["data"] = data,
-                ["execution_count"] = executionCount,
-                ["metadata"] = new JsonObject(),
-                ["output_type"] = "execute_result",
-            });
-    }
+        ["data"] = data,
+        ["execution_count"] = executionCount,
+        ["metadata"] = new JsonObject(),
+        ["output_type"] = "execute_result",
+    });
 
     /// <summary>Adds what went wrong.</summary>
-    public void AddError(CellError error)
+    public void AddError(CellError error) => Add(new JsonObject
     {
-        lock (_gate)
-            _outputs.Add(new JsonObject
-            {
-                ["ename"] = error.Name,
-                ["evalue"] = error.Message,
-                ["output_type"] = "error",
-                ["traceback"] = new JsonArray([.. error.Trace.Select(line => (JsonNode)line)]),
-            });
-    }
+        ["ename"] = error.Name,
+        ["evalue"] = error.Message,
+        ["output_type"] = "error",
+        ["traceback"] = new JsonArray([.. error.Trace.Select(line => (JsonNode)line)]),
+    });
 
     /// <summary>Ends the collection and returns it, streams split into lines.</summary>
     public JsonArray Close()
@@ -87,5 +91,22 @@ internal sealed class CellOutputs
                 output["text"] = Cell.Split((string)output["text"]!);
             return outputs;
         }
+    }
+
+    private void Add(JsonObject output)
+    {
+        lock (_gate)
+        {
+            _outputs.Add(output);
+            live?.Invoke((JsonObject)output.DeepClone());
+        }
+    }
+
+    private void Tell(JsonObject output, string type)
+    {
+        if (live is null) return;
+        var told = (JsonObject)output.DeepClone();
+        (told["output_type"], told["display_id"]) = (type, _displays.IndexOf(output));
+        live(told);
     }
 }

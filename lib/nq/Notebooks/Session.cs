@@ -13,7 +13,8 @@ namespace NeuronQuant.CommandLine.Notebooks;
 /// <summary>What one cell did.</summary>
 /// <param name="Outputs">In nbformat.</param>
 /// <param name="Error">Why it failed; null when it did not.</param>
-internal sealed record CellResult(JsonArray Outputs, CellError? Error);
+/// <param name="LeftBehind">True when the cell did not end though it was asked to: the session is of no use any more.</param>
+internal sealed record CellResult(JsonArray Outputs, CellError? Error, bool LeftBehind);
 
 /// <summary>One notebook's state: its variables, references and usings, carried from cell to cell.</summary>
 /// <remarks>
@@ -33,15 +34,18 @@ internal sealed class Session
     ];
 
     private readonly InteractiveAssemblyLoader _loader = new();
+    private readonly Action<JsonObject>? _live;
     private ScriptOptions _options;
     private ScriptState<object>? _state;
     private string _folder;
     private int _count;
 
     /// <summary>A session whose cells run in this folder.</summary>
-    public Session(string folder)
+    /// <param name="folder">The current directory of its cells.</param>
+    /// <param name="live">Told each output while its cell runs; null for nobody.</param>
+    public Session(string folder, Action<JsonObject>? live = null)
     {
-        _folder = Path.GetFullPath(folder);
+        (_folder, _live) = (Path.GetFullPath(folder), live);
         _options = ScriptOptions.Default.WithLanguageVersion(LanguageVersion.CSharp13).WithOptimizationLevel(OptimizationLevel.Debug)
             .WithEmitDebugInformation(true).WithFileEncoding(Encoding.UTF8).WithImports(Usings)
             .WithReferences([.. CellReferences.Platform, CellReferences.Of(typeof(CellFunctions).Assembly.Location)]);
@@ -61,7 +65,7 @@ internal sealed class Session
         using var host = await CellHost.EnterAsync(_folder, cancellation);
         using var stop = CancellationTokenSource.CreateLinkedTokenSource(cancellation);
         _count++;
-        var outputs = new CellOutputs();
+        var outputs = new CellOutputs(_live);
         var compiled = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
         Workbook.Cancellation = stop.Token;
         var ended = Start(source, outputs, compiled, stop.Token);
@@ -83,7 +87,16 @@ internal sealed class Session
         Workbook.Cancellation = CancellationToken.None;
         if (error is null) _folder = Directory.GetCurrentDirectory();
         else outputs.AddError(error);
-        return new CellResult(outputs.Close(), error);
+        return new CellResult(outputs.Close(), error, !ended.IsCompleted);
+    }
+
+    /// <summary>A cell that is being written, compiled in its place behind those that ran, and never run.</summary>
+    /// <param name="source">C#, incomplete as it may be; lines that are commands of the engine must be blank.</param>
+    public Compilation Draft(string source)
+    {
+        var options = _options.WithFilePath("draft");
+        var script = _state is null ? CSharpScript.Create<object>(source, options, null, _loader) : _state.Script.ContinueWith<object>(source, options);
+        return script.GetCompilation();
     }
 
     private Task<CellError?> Start(string source, CellOutputs outputs, TaskCompletionSource compiled, CancellationToken cancellation)
