@@ -1,6 +1,7 @@
 using System.Text.RegularExpressions;
 using NeuronQuant.CommandLine;
 using NeuronQuant.CommandLine.Notebooks;
+using NeuronQuant.Neuron;
 using NeuronQuant.Tests.Neuron;
 using Xunit;
 
@@ -26,6 +27,27 @@ public class ReadmeTests
             Assert.True(code == 0, $"{command}\n{output}");
             if (arguments.Contains("--json")) System.Text.Json.JsonDocument.Parse(output).Dispose();
         }
+    }
+
+    [Fact]
+    public async Task The_walk_on_a_host_leads_to_a_record_with_the_fake_in_place_of_the_device()
+    {
+        Assert.SkipWhen(OperatingSystem.IsWindows(), "the tool of the fake is a shell script");
+        using var model = new TinyModel();
+        Directory.CreateDirectory(model.PathOf("PROBLEMS"));
+        foreach (string part in new[] { "test", "train" })
+            File.WriteAllText(model.PathOf($"PROBLEMS/{part}.jsonl"), string.Concat(Enumerable.Range(1, 5).Select(n => $"{{\"question\": \"What is {n} + 3?\", \"answer\": \"#### {n + 3}\"}}\n")));
+        foreach (string command in Assert.Single(Blocks("bash")).Split('\n', StringSplitOptions.RemoveEmptyEntries))
+        {
+            string[] arguments = [.. command.Replace("nq ", "", StringComparison.Ordinal).Replace("python=auto", $"python={PythonForTests.Interpreter()} -p standIn={PythonForTests.Fake}", StringComparison.Ordinal)
+                .Replace("neuron conformance", $"neuron conformance --python {PythonForTests.Interpreter()} --stand-in {PythonForTests.Fake}", StringComparison.Ordinal)
+                .Split(' ').Select(word => Regex.Replace(word, "^(data|notebooks)/.*", path => Repository.PathOf(path.Value.Split('/'))))
+                .Select(word => Regex.Replace(word, "(?<=^|=)[A-Z]{4,}$", name => name.Value == "MODEL" ? Repository.PathOf("data", "demo-model") : model.PathOf(name.Value)))];
+            var (code, output) = await Run(arguments);
+            Assert.True(code == 0, $"{command}\n{output}");
+        }
+        Assert.Equal(1, Assert.Single(DeviceRun.ReadAll(model.PathOf("RESULTS"))).Score!.Right); // the fake answers 7, and one of five is
+        Assert.True(File.Exists(model.PathOf("BOOK/index.html")));
     }
 
     [Fact]

@@ -81,6 +81,11 @@ public sealed class NeuronConfig
             : config.With("modules_to_not_convert", new JsonArray([.. record.ModulesToNotConvert.Select(entry => JsonValue.Create(entry))]));
     }
 
+    /// <summary>The same, by the record that lies in the folder.</summary>
+    /// <exception cref="NeuronException">the folder has no record, so that nothing says how its codes are meant</exception>
+    public static NeuronConfig For(string folder) => For(QuantizationRecord.Read(folder) ?? throw new NeuronException("quantized_checkpoints_path",
+        $"'{folder}' has no {QuantizationRecord.FileName}. Write it with nq quantize --layout nxd, or make the configuration by hand."), folder);
+
     /// <summary>A configuration in bf16, to start from.</summary>
     public static NeuronConfig Unquantized() => new NeuronConfig([]).With("torch_dtype", "bfloat16");
 

@@ -133,8 +133,8 @@ public sealed class NeuronSession : ILanguageModel, IAsyncDisposable
         }, cancellation).ConfigureAwait(false)).Read<AgreementReport>("agreement");
 
     /// <summary>Memory of every Neuron runtime on the machine, from neuron-monitor.</summary>
-    public async Task<IReadOnlyList<NeuronMemory>> Memory(CancellationToken cancellation = default) =>
-        (await Call("memory", [], cancellation).ConfigureAwait(false))["runtimes"]!.Read<NeuronMemory[]>("memory");
+    public async Task<MemoryReport> Memory(CancellationToken cancellation = default) =>
+        new((await Call("memory", [], cancellation).ConfigureAwait(false))["runtimes"]!.Read<NeuronMemory[]>("memory"));
 
     /// <summary>Compares the quantized folder with NxD's own quantization, byte by byte; on a small model.</summary>
     public async Task<ConformanceReport> Conformance(CancellationToken cancellation = default) =>
@@ -174,11 +174,13 @@ public sealed class NeuronSession : ILanguageModel, IAsyncDisposable
     private static void CheckMachine(NeuronSetup setup, NeuronEnvironment environment)
     {
         if (!environment.HasNxdi)
-            throw new NeuronRunException(NeuronFailure.NxdiMissing, "environment", $"neuronx_distributed_inference is not installed in {environment.Executable} (Python {environment.Python}).",
+            throw new NeuronRunException(NeuronFailure.NxdiMissing, "environment", $"neuronx_distributed_inference is not installed in {environment.Executable} (Python {environment.Python}{(TooNew(environment.Python) ? "; its packages are for 3.10 to 3.12" : "")}).",
                 "Create the environment of environment.yml, or name the Neuron image's interpreter with NEURON_PYTHON or the host's option.");
         if (environment.Sdk is { } found && found != $"{setup.Sdk}")
             throw new NeuronRunException(NeuronFailure.WrongSdk, "environment", $"SDK {found} is installed, but the configuration was checked for {setup.Sdk}.", $"Install {setup.Sdk}, or check the configuration with --sdk {found}.");
     }
+
+    private static bool TooNew(string python) => Version.TryParse(python, out var version) && version >= new Version(3, 13);
 
     // What the configuration needs is set in any case; what the set-up says beyond that comes along.
     private static Dictionary<string, string> Merged(NeuronSetup setup) => new(setup.Environment.Concat(setup.Config.RequiredEnvironment)

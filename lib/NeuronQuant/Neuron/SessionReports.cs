@@ -42,6 +42,7 @@ public sealed record BenchmarkPart(double LatencyMsP50, double LatencyMsP90, dou
 /// <param name="E2eModel">a whole generation</param>
 /// <param name="ContextEncodingModel">the prompt</param>
 /// <param name="TokenGenerationModel">one token</param>
+[TypeFormatterSource(typeof(HtmlFormatterSource), PreferredMimeTypes = ["text/html"])]
 public sealed record BenchmarkReport(int Runs, int BatchSize, BenchmarkPart? E2eModel, BenchmarkPart? ContextEncodingModel, BenchmarkPart? TokenGenerationModel)
 {
     /// <summary>Median milliseconds to the first token.</summary>
@@ -58,6 +59,12 @@ public sealed record BenchmarkReport(int Runs, int BatchSize, BenchmarkPart? E2e
         new[] { ("end to end", E2eModel), ("prompt", ContextEncodingModel), ("token", TokenGenerationModel) }.Where(part => part.Item2 is not null),
         ("part", part => part.Item1), ("p50", part => part.Item2!.LatencyMsP50), ("p90", part => part.Item2!.LatencyMsP90),
         ("p99", part => part.Item2!.LatencyMsP99), ("mean", part => part.Item2!.LatencyMsAvg));
+
+    /// <summary>The table as HTML.</summary>
+    public string ToHtml() => ToTable().ToHtml();
+
+    /// <summary>The table as text.</summary>
+    public override string ToString() => ToTable().ToString();
 }
 
 /// <summary>Memory of one Neuron runtime, bytes.</summary>
@@ -66,6 +73,37 @@ public sealed record BenchmarkReport(int Runs, int BatchSize, BenchmarkPart? E2e
 /// <param name="HostBytes">on the host</param>
 /// <param name="Cores">by core and kind; weights are expected under tensors</param>
 public sealed record NeuronMemory(int? Pid, long DeviceBytes, long HostBytes, IReadOnlyDictionary<string, IReadOnlyDictionary<string, double>> Cores);
+
+/// <summary>Memory of every Neuron runtime on the machine.</summary>
+/// <param name="Runtimes">one for each process that uses a device</param>
+[TypeFormatterSource(typeof(HtmlFormatterSource), PreferredMimeTypes = ["text/html"])]
+public sealed record MemoryReport(IReadOnlyList<NeuronMemory> Runtimes)
+{
+    /// <summary>Bytes on all devices.</summary>
+    public long DeviceBytes => Runtimes.Sum(runtime => runtime.DeviceBytes);
+
+    /// <summary>Bytes on the host.</summary>
+    public long HostBytes => Runtimes.Sum(runtime => runtime.HostBytes);
+
+    /// <summary>Bytes by core, all kinds together.</summary>
+    public IReadOnlyDictionary<string, long> Cores => Runtimes.SelectMany(runtime => runtime.Cores).GroupBy(core => core.Key).OrderBy(core => core.Key, StringComparer.Ordinal)
+        .ToDictionary(core => core.Key, core => (long)core.Sum(kinds => kinds.Value.Values.Sum()));
+
+    /// <summary>A row for each core and kind of memory that is not empty, and the totals.</summary>
+    public Table ToTable()
+    {
+        var table = new Table("Memory by neuron-monitor", "where", "kind", new Column("GiB", "0.000"));
+        foreach (var (core, kinds) in Runtimes.SelectMany(runtime => runtime.Cores))
+            foreach (var (kind, bytes) in kinds.Where(kind => kind.Value > 0)) table.Row($"core {core}", kind, bytes / InferencePlan.Gib);
+        return table.Row("devices", "all", DeviceBytes / InferencePlan.Gib).Row("host", "all", HostBytes / InferencePlan.Gib);
+    }
+
+    /// <summary>The table as HTML.</summary>
+    public string ToHtml() => ToTable().ToHtml();
+
+    /// <summary>The table as text.</summary>
+    public override string ToString() => ToTable().ToString();
+}
 
 /// <summary>The folder compared with what NxD itself would have written, byte by byte.</summary>
 /// <param name="Tensors">tensors compared</param>

@@ -5,11 +5,11 @@ namespace NeuronQuant.CommandLine.Commands;
 
 /// <summary>
 /// <c>nq neuron</c>: what concerns a run on Neuron. <c>check</c> reads a configuration and says what is wrong with it; <c>serve-config</c>
-/// writes the command that serves it through vLLM. Exit code 1 on an error.
+/// writes the command that serves it through vLLM; <c>conformance</c> is the first thing to run on a host. Exit code 1 on an error.
 /// </summary>
 internal static class NeuronCommand
 {
-    public static Command Create() => new("neuron", "Prepare a run on AWS Neuron.") { Check(), ServeConfig() };
+    public static Command Create() => new("neuron", "Prepare a run on AWS Neuron.") { Check(), ServeConfig(), Conformance() };
 
     private static Command Check()
     {
@@ -34,6 +34,39 @@ internal static class NeuronCommand
         command.SetAction(result => Serve(new ServingRequest(NeuronSetup.Read(result.GetRequiredValue(file)), result.GetRequiredValue(model),
             result.GetValue(compiled), result.GetValue(port)), result.GetValue(json)));
         return command;
+    }
+
+    private static Command Conformance()
+    {
+        var model = new Argument<string>("MODEL") { Description = "A small model that the engine can run, such as data/demo-model." };
+        var output = new Option<string>("--out") { Description = "A folder for the quantized copy and the compiled graph.", Required = true };
+        var python = new Option<string>("--python")
+        {
+            Description = "The interpreter or environment with NxD Inference; looked for unless given.",
+            DefaultValueFactory = _ => DeviceOptions.Auto,
+        };
+        var tp = new Option<int>("--tp") { Description = "tp_degree: NeuronCores that share the model.", DefaultValueFactory = _ => 2 };
+        var standIn = new Option<string?>("--stand-in") { Description = "A folder that stands in for NxD Inference, for tests.", Hidden = true };
+        var json = Arguments.Json();
+        const string does = "Compare our codes with NxD's own on a small model, then compile, load and ask it.";
+        var command = new Command("conformance", does) { model, output, python, tp, standIn, json };
+        command.SetAction((result, cancellation) =>
+        {
+            string folder = result.GetRequiredValue(output);
+            var options = new DeviceOptions(result.GetRequiredValue(python), Path.Combine(folder, "graphs"), result.GetValue(standIn) ?? "");
+            return Task.Run(() => Conform(result.GetRequiredValue(model), folder, options, result.GetValue(tp), result.GetValue(json), cancellation));
+        });
+        return command;
+    }
+
+    private static async Task<int> Conform(string model, string output, DeviceOptions options, int tp, bool json, CancellationToken cancellation)
+    {
+        if (options.Python == DeviceOptions.None) throw new UsageException("--python none runs nothing: name an interpreter, or leave the option out.");
+        options = options with { Log = json ? null : line => Terminal.WriteNote(line) };
+        var report = (await ToyConformance.Run(model, Path.Combine(output, "quantized"), options, tp, cancellation)).Result!;
+        if (json) CommandOutput.Json(new { report.Passed, stand_in = report.StandIn, report.Bytes, report.Prompt, report.OnDevice, report.InEngine });
+        else CommandOutput.Show(report.ToTable());
+        return report.Passed ? 0 : 1;
     }
 
     private static int Serve(ServingRequest request, bool json)

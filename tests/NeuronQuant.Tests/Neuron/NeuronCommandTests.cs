@@ -60,6 +60,20 @@ public class NeuronCommandTests
         Assert.True(File.Exists(model.PathOf("benchmark_report.json")));
     }
 
+    [Fact]
+    public async Task Conformance_passes_on_equal_bytes_and_fails_on_one_that_differs()
+    {
+        using var model = new TinyModel();
+        string demo = Repository.PathOf("data", "demo-model"), fake = PythonForTests.Fake;
+        var (code, output) = await Run("neuron", "conformance", demo, "--out", model.PathOf("c"), "--python", PythonForTests.Interpreter(), "--stand-in", fake, "--json");
+        Assert.Equal((0, true), (code, (bool)JsonNode.Parse(output)!["stand_in"]!));
+        string differs = PythonForTests.InterpreterWith("conformance:differ", model.PathOf("python3"));
+        (code, output) = await Run("neuron", "conformance", demo, "--out", model.PathOf("c"), "--python", differs, "--stand-in", fake, "--json");
+        Assert.Equal((1, 1), (code, JsonNode.Parse(output)!["bytes"]!["differences"]!.AsArray().Count));
+        Assert.Equal(1, (await Run("neuron", "conformance", demo, "--out", model.PathOf("c"), "--python", model.PathOf("absent"))).Code);
+        Assert.Equal(2, (await Run("neuron", "conformance", demo, "--out", model.PathOf("c"), "--python", "none")).Code);
+    }
+
     private static async Task<(int Code, string Output)> Run(params string[] arguments)
     {
         var (code, output, _) = await Nq.Run(arguments);

@@ -43,6 +43,8 @@ public sealed class NeuronSessionTests : IDisposable
 
         var benchmark = await session.Benchmark(runs: 4);
         Assert.Equal((4, 2, 4.0, 500.0), (benchmark.Runs, benchmark.BatchSize, benchmark.TimePerTokenMs, benchmark.TokensPerSecond!.Value)); // the fake says 4 ms
+        var memory = await session.Memory();
+        Assert.Equal((14_000_000_000, 3_000_000_000, 2, 7_000_000_000), (memory.DeviceBytes, memory.HostBytes, memory.Cores.Count, memory.Cores["0"])); // as the fake tool says
         Assert.True((await session.Conformance()).Equal);
         var logits = Assert.Single(await session.Logits(["x"], 2));
         Assert.Equal([2, 2], [logits.Length, logits[0].Length]);
@@ -70,25 +72,32 @@ public sealed class NeuronSessionTests : IDisposable
     }
 
     [Theory]
-    [InlineData("compile")]
-    [InlineData("load")]
-    [InlineData("generate")]
-    [InlineData("benchmark")]
-    public async Task A_killed_child_is_named_and_leaves_neither_a_process_nor_half_a_folder(string step)
+    [InlineData("open", 0)]
+    [InlineData("quantize", 0)]
+    [InlineData("conformance", 0)]
+    [InlineData("compile", 0)]
+    [InlineData("load", 1)]
+    [InlineData("generate", 1)]
+    [InlineData("benchmark", 1)]
+    [InlineData("memory", 1)]
+    public async Task A_killed_child_is_named_and_leaves_neither_a_process_nor_half_a_folder(string step, int compiled)
     {
-        var worker = new TaskCompletionSource<int>();
-        var host = await PythonForTests.Host($"{step}:hang");
-        await using var session = await Start(host, log: line =>
+        Assert.SkipWhen(OperatingSystem.IsWindows(), "the tool of the fake is a shell script");
+        string target = _model.PathOf(step == "quantize" ? "new" : "q"), file = _model.PathOf("worker");
+        var host = await PythonForTests.Host($"{step}:hang", worker: file);
+        int python = host.ProcessId;
+        var run = Task.Run(async () =>
         {
-            if (Regex.Match(line, @"started worker (\d+)") is { Success: true } match) worker.TrySetResult(int.Parse(match.Groups[1].Value, System.Globalization.CultureInfo.InvariantCulture));
+            await using var session = await Start(host, setup: _setup with { Config = _setup.Config.With("quantized_checkpoints_path", target) });
+            await (step switch { "quantize" => session.Quantize(), "conformance" => session.Conformance(), _ => Go(session) });
         });
-        var run = Go(session);
-        int grandchild = await worker.Task.WaitAsync(Patience);
-        using (var child = Process.GetProcessById(host.ProcessId)) child.Kill();
+        int grandchild = await Worker(file, run);
+        using (var child = Process.GetProcessById(python)) child.Kill();
         var error = await Assert.ThrowsAsync<NeuronRunException>(() => run.WaitAsync(Named));
         Assert.Equal((NeuronFailure.PythonDied, step), (error.Failure, error.Step));
-        Assert.Contains("started worker", error.Traceback, StringComparison.Ordinal);
-        AssertNothingLeft(host.ProcessId, grandchild, compiled: step != "compile");
+        if (step != "memory") Assert.Contains("started worker", error.Traceback, StringComparison.Ordinal);
+        AssertNothingLeft(python, grandchild, compiled == 1);
+        Assert.Equal(step != "quantize", Directory.Exists(target));
     }
 
     [Fact]
@@ -131,7 +140,9 @@ public sealed class NeuronSessionTests : IDisposable
         await using var session = await Start(host);
         var error = await Assert.ThrowsAsync<NeuronRunException>(() => Go(session));
         Assert.Equal(failure, error.Failure);
-        Assert.Contains(words, error.Message, StringComparison.Ordinal);
+        bool died = failure == NeuronFailure.PythonDied; // which of its two streams is read last is chance, so its last words may stand above another line
+        Assert.Contains(words, died ? error.Traceback : error.Message, StringComparison.Ordinal);
+        if (died) Assert.Contains("exit code 9", error.Message, StringComparison.Ordinal);
         Assert.NotEqual("", error.Remedy);
         if (failure == NeuronFailure.CompileFailed) Assert.Equal("NCC_IXCG856", Assert.Single(error.Codes));
         if (failure != NeuronFailure.PythonDied) Assert.Contains("Traceback", error.Traceback, StringComparison.Ordinal);
@@ -190,11 +201,36 @@ public sealed class NeuronSessionTests : IDisposable
         return script;
     }
 
+    [Fact]
+    public async Task Another_release_than_the_one_checked_for_is_refused()
+    {
+        Directory.CreateDirectory(_model.PathOf("site/neuronx_distributed_inference-0.9.17334.dist-info"));
+        File.WriteAllText(_model.PathOf("site/neuronx_distributed_inference-0.9.17334.dist-info/METADATA"), "Metadata-Version: 2.1\nName: neuronx-distributed-inference\nVersion: 0.9.17334\n");
+        var host = await PythonForTests.Host(first: _model.PathOf("site"));
+        var error = await Assert.ThrowsAsync<NeuronRunException>(async () => await Start(host));
+        Assert.Equal(NeuronFailure.WrongSdk, error.Failure);
+        Assert.Contains("SDK 2.29.0 is installed", error.Message, StringComparison.Ordinal);
+        Assert.Contains("2.28.1", error.Remedy, StringComparison.Ordinal);
+        AssertNothingLeft(null, null, compiled: false);
+    }
+
     private static async Task Go(NeuronSession session)
     {
         await session.Load();
         _ = await session.Generate(["x"], new GenerationSettings([], 4));
         _ = await session.Benchmark(1);
+        _ = await session.Memory();
+    }
+
+    // The process that a hanging step started; a run that ends before it hangs shows its own error.
+    private static async Task<int> Worker(string file, Task run)
+    {
+        for (var waited = Stopwatch.StartNew(); waited.Elapsed < Patience; await Task.Delay(20))
+        {
+            if (run.IsCompleted) await run;
+            if (File.Exists(file) && File.ReadAllText(file) is { } text && text.EndsWith('\n')) return int.Parse(text, System.Globalization.CultureInfo.InvariantCulture);
+        }
+        throw new TimeoutException("The step did not begin.");
     }
 
     private Task<NeuronSession> Start(IPythonHost host, List<string>? lines = null, NeuronSetup? setup = null, Action<string>? log = null) =>

@@ -17,8 +17,19 @@ internal static class PythonForTests
         return Found.Value!;
     }
 
-    public static Task<ChildProcessHost> Host(string trouble = "", TimeSpan? silence = null) => ChildProcessHost.Start(new ChildProcessOptions(
-        Interpreter(), new Dictionary<string, string> { ["FAKE_NXDI"] = trouble }, ModulePath: [Fake], Silence: silence));
+    /// <summary>A host with the fake; a worker that hangs leaves its process id in the file.</summary>
+    public static Task<ChildProcessHost> Host(string trouble = "", TimeSpan? silence = null, string worker = "", string? first = null) => ChildProcessHost.Start(new ChildProcessOptions(
+        Interpreter(), new Dictionary<string, string> { ["FAKE_NXDI"] = trouble, ["FAKE_NXDI_WORKER"] = worker, ["PATH"] = $"{Fake}{Path.PathSeparator}{Environment.GetEnvironmentVariable("PATH")}" },
+        ModulePath: first is null ? [Fake] : [first, Fake], Silence: silence));
+
+    /// <summary>An interpreter whose fake fails at a step, for what starts Python itself.</summary>
+    public static string InterpreterWith(string trouble, string script)
+    {
+        Assert.SkipWhen(OperatingSystem.IsWindows(), "needs a shell script");
+        File.WriteAllText(script, $"#!/bin/sh\nFAKE_NXDI={trouble} exec {Interpreter()} \"$@\"\n");
+        if (!OperatingSystem.IsWindows()) File.SetUnixFileMode(script, UnixFileMode.UserRead | UnixFileMode.UserExecute);
+        return script;
+    }
 
     public static async Task<(int Code, string Output)> Run(string program, params string[] arguments)
     {

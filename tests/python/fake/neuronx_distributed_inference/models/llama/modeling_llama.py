@@ -28,6 +28,9 @@ def trouble(step):
     if failure == "hang":
         child = subprocess.Popen(["sleep", "600"])
         print(f"started worker {child.pid}")
+        if os.environ.get("FAKE_NXDI_WORKER"):
+            with open(os.environ["FAKE_NXDI_WORKER"], "w", encoding="utf-8") as file:
+                file.write(f"{child.pid}\n")
         time.sleep(600)
     if failure == "stop":
         os.kill(os.getpid(), 19)  # SIGSTOP: alive, and silent
@@ -35,6 +38,7 @@ def trouble(step):
 
 class NeuronLlamaForCausalLM:
     def __init__(self, model_path, config=None, neuron_config=None):
+        trouble("open")
         assert isinstance(config, LlamaInferenceConfig)
         self.model_path, self.config, self.neuron_config = model_path, config, config.neuron_config
         self.on_device_sampling = self.neuron_config.on_device_sampling_config is not None
@@ -67,16 +71,17 @@ class NeuronLlamaForCausalLM:
 
     @classmethod
     def save_quantized_state_dict(cls, model_path, config):
-        trouble("quantize")
         assert os.path.isdir(config.neuron_config.quantized_checkpoints_path), "a path that is no folder becomes a pickle"
         with open(os.path.join(config.neuron_config.quantized_checkpoints_path, "model.safetensors"), "wb") as file:
             file.write((2).to_bytes(8, "little") + b"{}")
+        trouble("quantize")
 
     @classmethod
     def generate_quantized_state_dict(cls, model_path, config):
         """The folder's own bytes, or with FAKE_NXDI=conformance:differ one byte of the first tensor changed."""
         from neuron_bridge import weights
 
+        trouble("conformance")
         state = {name: torch.ByteTensor(weights.bytes_of(tensor)) for name, tensor in weights.tensors_of(config.neuron_config.quantized_checkpoints_path).items()}
         state["layers.0.self_attn.q_proj.bias"] = None  # as the real one has it
         if os.environ.get("FAKE_NXDI") == "conformance:differ":
