@@ -96,9 +96,10 @@ internal static class AutoRoundBenchmark
         var medians = process.StandardOutput.ReadToEnd().Split('\n', StringSplitOptions.RemoveEmptyEntries).Select(line => JsonNode.Parse(line)!)
             .ToDictionary(line => (string)line["name"]!, line => (double)line["median"]!);
         process.WaitForExit();
-        floor = medians["floor_exact_gemms_1024"];
-        Console.WriteLine(string.Create(CultureInfo.InvariantCulture, $"torch: iteration {medians["iteration_1024"]:0.000} s, multiplications {floor:0.000} s"));
-        return medians["iteration_1024"];
+        if (!medians.TryGetValue("iteration_1024", out double iteration) || !medians.TryGetValue("floor_exact_gemms_1024", out floor))
+            throw new InvalidOperationException($"{script} ended with code {process.ExitCode} and without its figures; is torch in {start.FileName}? Set PYTHON to another interpreter.");
+        Console.WriteLine(string.Create(CultureInfo.InvariantCulture, $"torch: iteration {iteration:0.000} s, multiplications {floor:0.000} s"));
+        return iteration;
     }
 
     private static float[] Normal(Random random, int length)
