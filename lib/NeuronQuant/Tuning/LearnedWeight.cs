@@ -80,10 +80,7 @@ internal sealed class LearnedWeight
         {
             var (channel, pinned) = Channel(row);
             _best.Scales[row] = channel.Scale;
-            var codes = _best.Codes.AsSpan(row * Columns, Columns);
-            ReadOnlySpan<float> weights = Row(_original, row), offsets = Row(_offsets, row);
-            for (int i = 0; i < codes.Length; i++) codes[i] = (byte)(sbyte)RoundingReference.Code(weights[i], offsets[i], channel.Scale, Grid);
-            if (pinned >= 0) codes[pinned] = (byte)(sbyte)channel.PinnedCode;
+            RoundingKernels.Codes(Row(_original, row), Row(_offsets, row), _best.Codes.AsSpan(row * Columns, Columns), channel, pinned, Grid);
         }
     });
 

@@ -27,7 +27,8 @@ internal readonly struct ByDivision : IRatio
 /// <remarks>
 /// The update needs only the sign of dL/dV, so the gradient of V is never stored: one pass reads w, V and G, moves V, clears G for the
 /// next iteration and sums dL/ds. Traffic is 12 bytes a weight forward and 20 back. The pinned weight takes part with a zero
-/// gradient, which leaves its V where it is, and is then corrected alone. The end of a row goes through a padded vector of the same code.
+/// gradient, which leaves its V where it is, and is then corrected alone. The end of a row goes through a padded vector of the same code;
+/// that of codes, which no sum depends on, through the twin.
 /// </remarks>
 internal static class RoundingKernels
 {
@@ -39,6 +40,14 @@ internal static class RoundingKernels
         if (grid.Signed) Forward<ByDivision>(w, v, quantized, channel.Scale, grid);
         else Forward<ByReciprocal>(w, v, quantized, channel.Scale, grid);
         if (pinned >= 0) quantized[pinned] = channel.Scale * channel.PinnedCode;
+    }
+
+    /// <summary>The code of every weight, as signed bytes.</summary>
+    public static void Codes(ReadOnlySpan<float> w, ReadOnlySpan<float> v, Span<byte> codes, ChannelScale channel, int pinned, Grid grid)
+    {
+        if (grid.Signed) Codes<ByDivision>(w, v, codes, channel.Scale, grid);
+        else Codes<ByReciprocal>(w, v, codes, channel.Scale, grid);
+        if (pinned >= 0) codes[pinned] = (byte)(sbyte)channel.PinnedCode;
     }
 
     /// <summary>v -= rate * sign(dL/dV); returns dL/ds; clears g.</summary>
@@ -68,6 +77,23 @@ internal static class RoundingKernels
         v[(int)i..].CopyTo(ends[Lanes..]);
         Forward<TRatio>(ends[..Lanes], ends.Slice(Lanes, Lanes), ends[(2 * Lanes)..], scale, grid);
         ends.Slice(2 * Lanes, (int)(n - i)).CopyTo(quantized[(int)i..]);
+    }
+
+    private static void Codes<TRatio>(ReadOnlySpan<float> w, ReadOnlySpan<float> v, Span<byte> codes, float scale, Grid grid) where TRatio : IRatio
+    {
+        ref float pw = ref MemoryMarshal.GetReference(w), pv = ref MemoryMarshal.GetReference(v);
+        ref byte pc = ref MemoryMarshal.GetReference(codes);
+        var (step, inverse) = (Vector512.Create(scale), Vector512.Create(1f / scale));
+        var (low, high) = (Vector512.Create((float)grid.Minimum), Vector512.Create((float)grid.Maximum));
+        nuint i = 0, n = (nuint)w.Length;
+        for (; i + Lanes <= n; i += Lanes)
+        {
+            var x = TRatio.Of(Vector512.LoadUnsafe(ref pw, i), step, inverse) + Vector512.LoadUnsafe(ref pv, i);
+            var wide = Vector512.ConvertToInt32Native(Clamp(Vector512.Round(x), low, high));
+            var half = Vector256.Narrow(wide.GetLower(), wide.GetUpper());
+            Vector128.Narrow(half.GetLower(), half.GetUpper()).AsByte().StoreUnsafe(ref pc, i);
+        }
+        for (; i < n; i++) codes[(int)i] = (byte)(sbyte)RoundingReference.Code(w[(int)i], v[(int)i], scale, grid);
     }
 
     private static float Step<TRatio>(ReadOnlySpan<float> w, Span<float> v, Span<float> g, float rate, float scale, Grid grid) where TRatio : IRatio

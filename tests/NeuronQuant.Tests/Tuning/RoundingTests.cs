@@ -28,6 +28,9 @@ public class RoundingTests
             RoundingReference.Forward(w, v, expected, channel, pinned, grid);
             RoundingKernels.Forward(w, v, actual, channel, pinned, grid);
             Assert.Equal(expected, actual);
+            byte[] codes = new byte[columns];
+            RoundingKernels.Codes(w, v, codes, channel, pinned, grid);
+            Assert.Equal(expected, codes.Select(code => channel.Scale * (sbyte)code));
             float ds = RoundingReference.Gradients(w, v, g, dv, channel, pinned, grid);
             Assert.Equal(ds, RoundingKernels.Step(w, moved, gradient, 0.01f, channel, pinned, grid), 1e-3); // Sums of units in float32.
             for (int i = 0; i < columns; i++) Assert.Equal(v[i] - 0.01f * MathF.Sign(dv[i]), moved[i]);
