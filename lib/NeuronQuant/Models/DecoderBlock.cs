@@ -109,26 +109,32 @@ public sealed class DecoderBlock
     /// <param name="scratch">buffers, shared between blocks</param>
     /// <param name="toInput">false where nobody asks for the gradients of x and of the first norm: d is then the gradient of middle, and three
     /// multiplications are saved</param>
-    public void Backward(float[] d, BlockActivations kept, BlockGradients scratch, bool toInput = true)
+    /// <param name="ready">told each linear module when its gradients are whole, from the last to the first; null for nobody</param>
+    public void Backward(float[] d, BlockActivations kept, BlockGradients scratch, bool toInput = true, Action<Linear>? ready = null)
     {
         ArgumentNullException.ThrowIfNull(kept);
         ArgumentNullException.ThrowIfNull(scratch);
         int rows = kept.Rows;
         scratch.Prepare(_config, rows);
-        Down.Backward(kept.Product, d, scratch.Product, rows);
+        void Back(Linear linear, float[] x, float[] dy, float[] dx, bool accumulate = false)
+        {
+            linear.Backward(x, dy, dx, rows, accumulate);
+            ready?.Invoke(linear);
+        }
+        Back(Down, kept.Product, d, scratch.Product);
         SwiGlu.Backward(kept.Gate, kept.Up, scratch.Product, scratch.Gate, scratch.Product, rows * _config.IntermediateSize);
-        Gate.Backward(kept.MlpInput, scratch.Gate, scratch.Hidden, rows);
-        Up.Backward(kept.MlpInput, scratch.Product, scratch.Hidden, rows, accumulate: true);
+        Back(Gate, kept.MlpInput, scratch.Gate, scratch.Hidden);
+        Back(Up, kept.MlpInput, scratch.Product, scratch.Hidden, accumulate: true);
         RmsNorm.Backward(kept.Middle, MiddleNorm.Values, kept.MiddleScales, scratch.Hidden, d, MiddleNorm.Gradient, rows);
-        Output.Backward(kept.Mixed, d, scratch.Mixed, rows);
+        Back(Output, kept.Mixed, d, scratch.Mixed);
         Attention.Backward(kept.Query, kept.Key, kept.Value, kept.Mixed, kept.LogSums, scratch.Mixed, scratch.Query, scratch.Key, scratch.Value,
             Shape(kept.Sequences, kept.Length));
         _rotary.Apply(scratch.Query, rows, _config.HeadCount, kept.Length, backward: true);
         _rotary.Apply(scratch.Key, rows, _config.KeyValueHeadCount, kept.Length, backward: true);
-        var target = toInput ? scratch.Hidden : [];
-        Query.Backward(kept.AttentionInput, scratch.Query, target, rows);
-        Key.Backward(kept.AttentionInput, scratch.Key, target, rows, accumulate: true);
-        Value.Backward(kept.AttentionInput, scratch.Value, target, rows, accumulate: true);
+        float[] target = toInput ? scratch.Hidden : [];
+        Back(Query, kept.AttentionInput, scratch.Query, target);
+        Back(Key, kept.AttentionInput, scratch.Key, target, accumulate: true);
+        Back(Value, kept.AttentionInput, scratch.Value, target, accumulate: true);
         if (toInput) RmsNorm.Backward(kept.Input, InputNorm.Values, kept.InputScales, scratch.Hidden, d, InputNorm.Gradient, rows);
     }
 

@@ -33,6 +33,19 @@ public sealed class Parameter(string name, int rows, int columns)
         return Gradient;
     }
 
+    /// <summary>
+    /// Asks for the gradient in a buffer of the caller's, at least as long as the values and zero. Parameters may share one when each
+    /// gradient is taken, and the buffer cleared, before the next is computed; see <see cref="DecoderBlock.Backward"/>.
+    /// </summary>
+    /// <param name="buffer">the gradients are added to its first values</param>
+    /// <exception cref="ArgumentException">the buffer is too short</exception>
+    public void UseGradient(float[] buffer)
+    {
+        ArgumentNullException.ThrowIfNull(buffer);
+        if (buffer.Length < Values.Length) throw new ArgumentException($"{buffer.Length} values cannot hold the gradient of {Name}, which has {Values.Length}.", nameof(buffer));
+        Gradient = buffer;
+    }
+
     /// <summary>Backward passes no longer compute the gradient.</summary>
     public void DropGradient() => Gradient = null;
 

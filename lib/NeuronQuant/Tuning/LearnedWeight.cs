@@ -7,7 +7,7 @@ namespace NeuronQuant.Tuning;
 /// <remarks>
 /// V starts at 0, alpha and beta at 1, so the first codes are those of rounding to nearest (rule R1 on the nxd grid). Factors are clamped
 /// to [0, 1] in place: a range can shrink and never grow. What is kept of the best iteration is its codes and scales, a byte a weight,
-/// which is the result itself. With the gradient, 2.25 times the size of the weight.
+/// which is the result itself.
 /// </remarks>
 internal sealed class LearnedWeight
 {
@@ -60,7 +60,7 @@ internal sealed class LearnedWeight
     });
 
     /// <summary>One step of signed gradient descent; the gradient is zero afterwards.</summary>
-    /// <param name="gradient">[rows, columns], dL/dW^</param>
+    /// <param name="gradient">[rows, columns] or longer, dL/dW^</param>
     /// <param name="rate">the step's length</param>
     public void Step(float[] gradient, float rate) => RowParts.Run(Rows, (_, first, last) =>
     {

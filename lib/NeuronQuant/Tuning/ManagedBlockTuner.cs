@@ -11,6 +11,8 @@ namespace NeuronQuant.Tuning;
 /// two losses over all sequences, before and after, are what to judge a block by.
 /// Left out: momentum, weight decay and gradient accumulation, which auto-round has and leaves off. Weights are not rounded to bf16 after
 /// scale * code, since the device multiplies by exactly that.
+/// Beyond activations a block's state is its quantized copy, V, a byte a weight for the best codes, and the gradient of its largest module:
+/// about 2.5 times its float weights.
 /// </remarks>
 public sealed class ManagedBlockTuner : IBlockTuner
 {
@@ -26,7 +28,7 @@ public sealed class ManagedBlockTuner : IBlockTuner
         foreach (var (module, learned) in run.Modules) learned.Quantize(module.Weight.Values);
         double rounded = run.LossOfAll(cancellation);
         var (losses, best, bestAt) = (new double[task.Recipe.Iterations], double.PositiveInfinity, 0);
-        foreach (var (module, _) in run.Modules) module.Weight.ZeroGradient();
+        run.ShareGradient();
         for (int iteration = 0; iteration < losses.Length; iteration++)
         {
             cancellation.ThrowIfCancellationRequested();
@@ -53,6 +55,7 @@ public sealed class ManagedBlockTuner : IBlockTuner
         private readonly float[][] _targets;
         private readonly bool[][] _counted;
         private readonly int _values;
+        private readonly Dictionary<Linear, LearnedWeight> _learned;
 
         public Run(BlockTask task)
         {
@@ -64,9 +67,17 @@ public sealed class ManagedBlockTuner : IBlockTuner
             Modules = [.. _work.Linears.Zip(task.Block.Linears).Where(pair => task.Grids.ContainsKey(ModuleName.Parse(pair.First.Name)))
                 .Select(pair => (pair.First, new LearnedWeight(pair.First.Weight.Name, pair.Second.Weight.Values, pair.First.Out, pair.First.In,
                     task.Grids[ModuleName.Parse(pair.First.Name)])))];
+            _learned = Modules.ToDictionary(entry => entry.Module, entry => entry.Learned);
         }
 
         public IReadOnlyList<(Linear Module, LearnedWeight Learned)> Modules { get; }
+
+        // One buffer for all modules: each takes its step, which clears the buffer, before the next one's gradient is computed.
+        public void ShareGradient()
+        {
+            float[] buffer = new float[Modules.Max(entry => entry.Module.Weight.Values.Length)];
+            foreach (var (module, _) in Modules) module.Weight.UseGradient(buffer);
+        }
 
         public double Iterate(TuningRecipe recipe, int iteration, double best)
         {
@@ -74,8 +85,10 @@ public sealed class ManagedBlockTuner : IBlockTuner
             double loss = Loss(_sampler.Next());
             if (loss < best)
                 foreach (var (_, learned) in Modules) learned.KeepBest();
-            _work.Backward(_stream, _kept, _scratch, toInput: false);
-            foreach (var (module, learned) in Modules) learned.Step(module.Weight.Gradient!, (float)recipe.RateAt(iteration, learned.Grid.Bits));
+            _work.Backward(_stream, _kept, _scratch, toInput: false, ready: module =>
+            {
+                if (_learned.GetValueOrDefault(module) is { } learned) learned.Step(module.Weight.Gradient!, (float)recipe.RateAt(iteration, learned.Grid.Bits));
+            });
             return loss;
         }
 
