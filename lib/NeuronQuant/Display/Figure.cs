@@ -131,15 +131,31 @@ public sealed class Figure
     }
 
     /// <summary>Adds bars: one value for each category. Every series of a figure has the same categories.</summary>
-    public Figure Add<T>(string name, IEnumerable<string> categories, IEnumerable<T> values) where T : INumber<T>
+    public Figure Add<T>(string name, IEnumerable<string> categories, IEnumerable<T> values) where T : INumber<T> =>
+        AddBars(new BarSeries(name, Doubles(values)), [.. categories]);
+
+    /// <summary>Adds bars with an interval each, drawn as a whisker from its lower to its upper end.</summary>
+    /// <exception cref="ArgumentException">The numbers of values and ends differ, or a value lies outside of its interval.</exception>
+    public Figure Add<T>(string name, IEnumerable<string> categories, IEnumerable<T> values, IEnumerable<(T Low, T High)> intervals) where T : INumber<T>
+    {
+        var (numbers, ends) = (Doubles(values), intervals.ToArray());
+        RequireLength(name, ends.Length, numbers.Length, "values");
+        var series = new BarSeries(name, numbers, Doubles(ends.Select(end => end.Low)), Doubles(ends.Select(end => end.High)));
+        for (var i = 0; i < numbers.Length; i++)
+            if (numbers[i] < series.Low![i] || numbers[i] > series.High![i])
+                throw new ArgumentException($"Series \"{name}\": {Numbers.Short(numbers[i])} lies outside of its interval, "
+                    + $"{Numbers.Short(series.Low[i])} to {Numbers.Short(series.High![i])}.", nameof(intervals));
+        return AddBars(series, [.. categories]);
+    }
+
+    private Figure AddBars(BarSeries series, string[] labels)
     {
         Require(FigureKind.Bar, "categories and values");
-        string[] labels = [.. categories];
-        var series = new BarSeries(name, Doubles(values));
+        var name = series.Name;
         RequireLength(name, series.Values.Length, labels.Length, "categories");
         if (_bars.Count > 0 && !labels.SequenceEqual(Categories))
             throw new ArgumentException($"Series \"{name}\" has other categories than series \"{_bars[0].Name}\": bars are grouped by category, "
-                + "so give every series the same list.", nameof(categories));
+                + "so give every series the same list.", nameof(labels));
         Categories = labels;
         _bars.Add(series);
         return this;

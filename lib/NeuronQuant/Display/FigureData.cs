@@ -25,7 +25,9 @@ public sealed record LineSeries(string Name, double[] X, double[] Y);
 /// <summary>One series of a bar figure.</summary>
 /// <param name="Name">What the legend calls it.</param>
 /// <param name="Values">One for each category of the figure.</param>
-public sealed record BarSeries(string Name, double[] Values);
+/// <param name="Low">Lower end of each value's interval; null without intervals.</param>
+/// <param name="High">Upper end of each value's interval.</param>
+public sealed record BarSeries(string Name, double[] Values, double[]? Low = null, double[]? High = null);
 
 /// <summary>One series of a histogram, as values to be counted or as counts.</summary>
 /// <param name="Name">What the legend calls it.</param>

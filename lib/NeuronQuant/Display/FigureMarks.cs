@@ -42,7 +42,25 @@ internal static class FigureMarks
                 Hover(figure.Bars.Count > 1 ? bars.Name : "", figure.Categories[i], bars.Values[i]));
         }
         canvas.Close();
+        if (bars.High is not null) WriteWhiskers(canvas, figure, series, frame);
         if (figure.Bars.Count == 1 && bars.Values.Length <= MostValueLabels) WriteValues(canvas, bars, frame);
+    }
+
+    private static void WriteWhiskers(SvgCanvas canvas, Figure figure, int series, FigureFrame frame)
+    {
+        var bars = figure.Bars[series];
+        var (group, cap) = (frame.Slot * 0.78, Math.Min(6, frame.Slot * 0.2 / figure.Bars.Count));
+        canvas.Open($"stroke=\"{Palette.Ink}\" stroke-width=\"1.4\"");
+        for (var i = 0; i < bars.Values.Length; i++)
+        {
+            if (!frame.Y.CanShow(bars.Low![i]) || !frame.Y.CanShow(bars.High![i])) continue;
+            var x = frame.Centre(i) - (group / 2) + ((series + 0.48) * group / figure.Bars.Count);
+            var (low, high) = (frame.Y[bars.Low[i]], frame.Y[bars.High[i]]);
+            canvas.Line(x, low, x, high, "", $"{figure.Categories[i]}: {Numbers.Short(bars.Low[i])} to {Numbers.Short(bars.High[i])}");
+            canvas.Line(x - cap, low, x + cap, low);
+            canvas.Line(x - cap, high, x + cap, high);
+        }
+        canvas.Close();
     }
 
     private static void WriteValues(SvgCanvas canvas, BarSeries bars, FigureFrame frame)
@@ -51,7 +69,8 @@ internal static class FigureMarks
         for (var i = 0; i < bars.Values.Length; i++)
         {
             if (!frame.Y.CanShow(bars.Values[i])) continue;
-            canvas.Text(frame.Centre(i), frame.Y[bars.Values[i]] + (bars.Values[i] < 0 ? 13 : -5), Numbers.Short(bars.Values[i]));
+            var end = bars.Values[i] < 0 ? bars.Low?[i] ?? bars.Values[i] : bars.High?[i] ?? bars.Values[i];
+            canvas.Text(frame.Centre(i), frame.Y[end] + (bars.Values[i] < 0 ? 13 : -5), Numbers.Short(bars.Values[i]));
         }
         canvas.Close();
     }

@@ -13,7 +13,7 @@ internal sealed record FigureRange(double MinimumX, double MaximumX, double Mini
     {
         var x = figure.Kind == FigureKind.Histogram ? histograms.SelectMany(h => h.Edges!) : figure.Lines.SelectMany(line => line.X);
         var y = figure.Lines.SelectMany(line => line.Y.Where((_, i) => double.IsFinite(line.X[i])))
-            .Concat(figure.Bars.SelectMany(bar => bar.Values)).Concat(histograms.SelectMany(h => h.Counts!)).ToArray();
+            .Concat(figure.Bars.SelectMany(bar => bar.Values.Concat(bar.High ?? []).Concat(bar.Low ?? []))).Concat(histograms.SelectMany(h => h.Counts!)).ToArray();
         var shown = y.Where(v => double.IsFinite(v) && (!figure.IsLogY || v > 0)).ToArray();
         var (minimumX, maximumX) = Extent(x.Where(double.IsFinite));
         var notes = NotesFor(figure, y);

@@ -55,10 +55,21 @@ internal static class PlotlyJson
         Start(json, "bar", series.Name);
         Strings(json, "x", figure.Categories);
         Numbers(json, "y", series.Values);
+        if (series.High is not null) WriteIntervals(json, series);
         json.WriteStartObject("marker");
         if (figure.Highlighted.Count == 0) json.WriteString("color", Palette.Series(index));
         else Strings(json, "color", figure.Categories.Select((_, i) => FigureMarks.BarColour(figure, index, i)));
         json.WriteEndObject();
+        json.WriteEndObject();
+    }
+
+    private static void WriteIntervals(Utf8JsonWriter json, BarSeries series)
+    {
+        json.WriteStartObject("error_y");
+        json.WriteString("type", "data");
+        json.WriteBoolean("symmetric", false);
+        Numbers(json, "array", [.. series.High!.Zip(series.Values, (high, value) => high - value)]);
+        Numbers(json, "arrayminus", [.. series.Values.Zip(series.Low!, (value, low) => value - low)]);
         json.WriteEndObject();
     }
 

@@ -30,12 +30,13 @@ public sealed record Comparison(EvaluationResult Baseline, IReadOnlyList<Evaluat
         return table;
     }
 
-    /// <summary>Accuracy of each as a bar, those that differ from the baseline with p below 0.05 highlighted.</summary>
+    /// <summary>Accuracy of each as a bar with its 95 % interval, those that differ from the baseline with p below 0.05 highlighted.</summary>
     public Figure ToFigure()
     {
         EvaluationResult[] all = [Baseline, .. Results];
-        var figure = Figure.Bar($"{Baseline.Task}: exact match on {Baseline.Samples.Count} questions", y: "accuracy (%)")
-            .Add("accuracy", all.Select(result => result.Model), all.Select(result => 100 * result.Main.Accuracy));
+        var figure = Figure.Bar($"{Baseline.Task}: exact match on {Baseline.Samples.Count} questions, with 95 % intervals", y: "accuracy (%)")
+            .Add("accuracy", all.Select(result => result.Model), all.Select(result => 100 * result.Main.Accuracy),
+                all.Select(result => (100 * result.Main.Interval.Low, 100 * result.Main.Interval.High)));
         var different = Results.Where(result => PairedComparison.Of(result, Baseline).PValue < 0.05).Select(result => result.Model).ToArray();
         return different.Length == 0 ? figure : figure.Highlight(different, $"differs from {Baseline.Model}, p < 0.05");
     }

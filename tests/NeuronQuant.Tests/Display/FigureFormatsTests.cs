@@ -43,6 +43,8 @@ public class FigureFormatsTests
         var bar = Parse(Figure.Bar("t").Add("s", ["a", "b"], [1, 2]).Highlight(["b"], "kept"))["data"]![0]!;
         Assert.Equal(["a", "b"], bar["x"]!.AsArray().Select(v => (string)v!));
         Assert.Equal(Palette.Highlight, (string)bar["marker"]!["color"]![1]!);
+        var error = Parse(Figure.Bar("t").Add("s", ["a"], [3.0], [(1.0, 7.0)]))["data"]![0]!["error_y"]!;
+        Assert.Equal((4.0, 2.0), ((double)error["array"]![0]!, (double)error["arrayminus"]![0]!));
         var bins = Parse(Figure.Histogram("t").AddCounts("s", [0, 1, 3], [5, 6]))["data"]![0]!;
         Assert.Equal([0.5, 2.0], bins["x"]!.AsArray().Select(v => (double)v!));
         Assert.Equal([1.0, 2.0], bins["width"]!.AsArray().Select(v => (double)v!));

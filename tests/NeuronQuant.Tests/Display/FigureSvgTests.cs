@@ -35,6 +35,22 @@ public class FigureSvgTests
     }
 
     [Fact]
+    public void AWhiskerReachesFromTheLowerToTheUpperEnd()
+    {
+        var svg = Figure.Bar("t").Add("s", Names, [10.0, 20.0, 5.0], [(8.0, 14.0), (20.0, 20.0), (0.0, 30.0)]).ToSvg();
+        var bars = Marks(svg, "rect");
+        var unit = Number(bars[0], "height") / 10;
+        var zero = Number(bars[0], "y") + Number(bars[0], "height");
+        // Whiskers are the vertical lines with hover text: an interval each, the caps beside them have none.
+        var whiskers = XElement.Parse(svg).Descendants().Where(e => e.Name.LocalName == "line" && e.Elements().Any() && Number(e, "x1") == Number(e, "x2")).ToArray();
+        Assert.Equal([8, 20, 0], whiskers.Select(line => Math.Round((zero - Number(line, "y1")) / unit, 1)));
+        Assert.Equal([14, 20, 30], whiskers.Select(line => Math.Round((zero - Number(line, "y2")) / unit, 1)));
+        Assert.Equal(Number(bars[0], "x") + Number(bars[0], "width") / 2, Number(whiskers[0], "x1"), 0.6);
+        Assert.Throws<ArgumentException>(() => Figure.Bar("t").Add("s", ["a"], [1.0], [(2.0, 3.0)]));
+        Assert.Throws<ArgumentException>(() => Figure.Bar("t").Add("s", ["a", "b"], [1.0, 2.0], [(1.0, 3.0)]));
+    }
+
+    [Fact]
     public void ANegativeBarHangsFromZero()
     {
         var bars = Marks(Figure.Bar("t").Add("s", Names, [1.0, -1.0, 0.5]).ToSvg(), "rect");
