@@ -135,13 +135,16 @@ def generate(session, prompts, max_new_tokens, stops=()):
     return {"answers": answers}
 
 
-def logits(session, prompts, max_new_tokens=1):
-    """The logits of each new token, [token][vocabulary]. With sampling on the device, output_logits must have been compiled in."""
+def logits(session, prompts=None, max_new_tokens=1, ids=None):
+    """The logits of each new token, [token][vocabulary], after texts or after token ids of one length. With sampling on the device, output_logits
+    must have been compiled in."""
+    if (prompts is None) == (ids is None):
+        raise BridgeError("Give either prompts or ids.")
     neuron_config = _opened(session).neuron_config
     if neuron_config.on_device_sampling_config is not None and not neuron_config.output_logits:
         raise BridgeError("The model samples on the device and gives no logits. Compile it with output_logits, or without on_device_sampling_config.")
     rows = []
-    for batch, count in _batches(session, prompts):
+    for batch, count in _batches(session, prompts if ids is None else ids):
         output, width, _ = _generate(session, batch, max_new_tokens, output_logits=True)
         steps = [step.tolist() for step in output.logits]
         rows.extend({"ids": output.sequences.tolist()[i][width:], "logits": [step[i] for step in steps]} for i in range(count))
@@ -242,8 +245,13 @@ def _batches(session, prompts):
 
 def _generate(session, prompts, max_new_tokens, **extra):
     model, tokenizer = _loaded(session), _tokenizer(session)
-    inputs = tokenizer(prompts, padding=True, return_tensors="pt")
-    width = inputs.input_ids.shape[1]
+    if isinstance(prompts[0], str):
+        inputs = tokenizer(prompts, padding=True, return_tensors="pt")
+        input_ids, mask = inputs.input_ids, inputs.attention_mask
+    else:
+        input_ids = _import("torch").tensor(prompts)
+        mask = _import("torch").ones_like(input_ids)
+    width = input_ids.shape[1]
     limits = model.neuron_config
     if width > limits.max_context_length or width + max_new_tokens > limits.max_length:
         raise BridgeError(f"A prompt has {width} tokens and its answer may have {max_new_tokens}; compiled were max_context_length "
@@ -253,7 +261,7 @@ def _generate(session, prompts, max_new_tokens, **extra):
                                                output_logits=extra.pop("output_logits", False), **_special(session))
     if extra.get("stop_strings"):
         extra["tokenizer"] = tokenizer
-    output = adapter.HuggingFaceGenerationAdapter(model).generate(inputs.input_ids, attention_mask=inputs.attention_mask, generation_config=generation,
+    output = adapter.HuggingFaceGenerationAdapter(model).generate(input_ids, attention_mask=mask, generation_config=generation,
                                                                   **{name: value for name, value in extra.items() if value is not None})
     return output, width, tokenizer
 

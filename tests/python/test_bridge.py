@@ -89,6 +89,7 @@ class BridgeTest(unittest.TestCase):
         self.assertEqual(3.0, report["report"]["token_generation_model"]["latency_ms_p50"])
         row = self.call("logits", prompts=["a"], max_new_tokens=2)["rows"][0]
         self.assertEqual([[32.0, 0.5], [84.0, 0.5]], row["logits"])
+        self.refused("either prompts or ids", "logits", prompts=["a"], ids=[[1]])
 
     def test_agreement_is_a_rate_and_names_the_first_difference(self):
         self.loaded()

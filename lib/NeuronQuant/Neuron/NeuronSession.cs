@@ -123,6 +123,16 @@ public sealed class NeuronSession : ILanguageModel, IAsyncDisposable
         return [.. answer["rows"]!.AsArray().Select(row => row!["logits"]!.Read<float[][]>("logits"))];
     }
 
+    /// <summary>Logits of the token after each row of token ids, as this library's tokenizer made them: [row][vocabulary].</summary>
+    /// <param name="ids">rows of one length</param>
+    /// <param name="cancellation">ends the call and the host</param>
+    public async Task<IReadOnlyList<float[]>> NextLogits(IReadOnlyList<int[]> ids, CancellationToken cancellation = default)
+    {
+        var rows = new JsonArray([.. ids.Select(row => new JsonArray([.. row.Select(id => JsonValue.Create(id))]))]);
+        var answer = await Call("logits", new JsonObject { ["ids"] = rows }, cancellation).ConfigureAwait(false);
+        return [.. answer["rows"]!.AsArray().Select(row => row!["logits"]!.Read<float[][]>("logits")[0])];
+    }
+
     /// <summary>How far greedy continuations agree with expected token ids, such as those of the bf16 model.</summary>
     public async Task<AgreementReport> Agreement(IReadOnlyList<string> prompts, IReadOnlyList<int[]> expected, int maxNewTokens, CancellationToken cancellation = default) =>
         (await Call("agreement", new JsonObject

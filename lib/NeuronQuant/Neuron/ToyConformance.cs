@@ -8,15 +8,19 @@ namespace NeuronQuant.Neuron;
 
 /// <summary>What the first task on a host found.</summary>
 /// <param name="Bytes">the written folder against NxD's own quantization</param>
+/// <param name="Logits">the logits after the prompt against the engine's with the same codes</param>
 /// <param name="Prompt">what the model was asked</param>
 /// <param name="OnDevice">the device's greedy answer</param>
 /// <param name="InEngine">the answer of this library's engine with the same codes</param>
 /// <param name="StandIn">whether something stood in for the device</param>
 [TypeFormatterSource(typeof(HtmlFormatterSource), PreferredMimeTypes = ["text/html"])]
-public sealed record ToyReport(ConformanceReport Bytes, string Prompt, string OnDevice, string InEngine, bool StandIn)
+public sealed record ToyReport(ConformanceReport Bytes, LogitsAgreement Logits, string Prompt, string OnDevice, string InEngine, bool StandIn)
 {
-    /// <summary>True when the folder is what NxD would have written. The answers may part at a tie that bf16 decides, so they do not count.</summary>
-    public bool Passed => Bytes.Equal;
+    /// <summary>
+    /// True when the folder is what NxD would have written and its logits are the engine's, but for the device's arithmetic. The answers may part at a tie that
+    /// bf16 decides, so they do not count.
+    /// </summary>
+    public bool Passed => Bytes.Equal && Logits.Agree;
 
     /// <summary>Characters of the answers up to the first that differs.</summary>
     public int SameCharacters => OnDevice.AsSpan().CommonPrefixLength(InEngine);
@@ -28,6 +32,7 @@ public sealed record ToyReport(ConformanceReport Bytes, string Prompt, string On
             .Row("codes and scales, byte by byte", Bytes.Equal ? "equal" : "DIFFERENT", $"{Bytes.Tensors} tensors compared");
         foreach (var difference in Bytes.Differences) table.Row("", "different", $"{difference.Tensor}: {difference.Difference}");
         return table.Row("compile and load", "done", "without quantizing")
+            .Row("logits after the prompt", Logits.Agree ? "agree" : "DIFFERENT", $"{Logits}")
             .Row("greedy answer", OnDevice == InEngine ? "the same" : "different",
                 $"{SameCharacters} of {InEngine.Length} characters as in the engine: \"{OnDevice.Trim()}\"");
     }
@@ -73,11 +78,13 @@ public static class ToyConformance
             var settings = new GenerationSettings(["Question:"], NewTokens);
             var bytes = await session.Conformance(ending).ConfigureAwait(false);
             await session.Load(ending).ConfigureAwait(false);
-            var answer = await session.Generate([Prompt], settings, ending).ConfigureAwait(false);
             var engine = EngineModel.Load(toy);
             var same = engine.With(QuantizedCopy.RoundToNearest(engine.Model, Grid.Nxd(), record.ModulesToNotConvert), "int8");
+            int[] ids = same.Encode(Prompt);
+            var logits = LogitsAgreement.Of((await session.NextLogits([ids], ending).ConfigureAwait(false))[0], same.Model, ids);
+            var answer = await session.Generate([Prompt], settings, ending).ConfigureAwait(false);
             var expected = await same.Generate([Prompt], settings, ending).ConfigureAwait(false);
-            return new ToyReport(bytes, Prompt, answer[0].Text, expected[0].Text, device.IsStandIn);
+            return new ToyReport(bytes, logits, Prompt, answer[0].Text, expected[0].Text, device.IsStandIn);
         }, cancellation).ConfigureAwait(false);
     }
 }

@@ -64,7 +64,7 @@ internal static class NeuronCommand
         if (options.Python == DeviceOptions.None) throw new UsageException("--python none runs nothing: name an interpreter, or leave the option out.");
         options = options with { Log = json ? null : line => Terminal.WriteNote(line) };
         var report = (await ToyConformance.Run(model, Path.Combine(output, "quantized"), options, tp, cancellation)).Result!;
-        if (json) CommandOutput.Json(new { report.Passed, stand_in = report.StandIn, report.Bytes, report.Prompt, report.OnDevice, report.InEngine });
+        if (json) CommandOutput.Json(new { report.Passed, stand_in = report.StandIn, report.Bytes, report.Logits, report.Prompt, report.OnDevice, report.InEngine });
         else CommandOutput.Show(report.ToTable());
         return report.Passed ? 0 : 1;
     }

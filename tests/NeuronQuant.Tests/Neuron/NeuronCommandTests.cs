@@ -67,6 +67,7 @@ public class NeuronCommandTests
         string demo = Repository.PathOf("data", "demo-model"), fake = PythonForTests.Fake;
         var (code, output) = await Run("neuron", "conformance", demo, "--out", model.PathOf("c"), "--python", PythonForTests.Interpreter(), "--stand-in", fake, "--json");
         Assert.Equal((0, true), (code, (bool)JsonNode.Parse(output)!["stand_in"]!));
+        Assert.InRange((double)JsonNode.Parse(output)!["logits"]!["largest_difference"]!, 0, 1e-3); // The stand-in multiplies in plain Python.
         string differs = PythonForTests.InterpreterWith("conformance:differ", model.PathOf("python3"));
         (code, output) = await Run("neuron", "conformance", demo, "--out", model.PathOf("c"), "--python", differs, "--stand-in", fake, "--json");
         Assert.Equal((1, 1), (code, JsonNode.Parse(output)!["bytes"]!["differences"]!.AsArray().Count));

@@ -1,8 +1,11 @@
 using System.Diagnostics;
+using System.Runtime.InteropServices;
 using System.Text.Json.Nodes;
 using System.Text.RegularExpressions;
+using NeuronQuant.Checkpoints;
 using NeuronQuant.Evaluation;
 using NeuronQuant.Formats;
+using NeuronQuant.Models;
 using NeuronQuant.Neuron;
 using NeuronQuant.Quantization;
 using Xunit;
@@ -52,6 +55,34 @@ public sealed class NeuronSessionTests : IDisposable
         Assert.Throws<EvaluationException>(() => { _ = session.Score([]); });
         var refused = await Assert.ThrowsAsync<NeuronRunException>(() => session.Quantize());
         Assert.Contains("overwrite", refused.Message, StringComparison.Ordinal);
+    }
+
+    [Theory]
+    [InlineData(1, true)]
+    [InlineData(3, false)] // Scales of one module three times too large: everything fits the graph, and the model is another.
+    public async Task Logits_of_the_folder_by_a_second_implementation_are_those_of_the_engine(float factor, bool agree)
+    {
+        string demo = Repository.PathOf("data", "demo-model");
+        using var source = Checkpoint.Open(demo);
+        var record = NeuronCheckpoint.Write(source, _model.PathOf("demo"), QuantizationPlan.Create(source, Format.Int8, modulesToNotConvert: ["lm_head"]));
+        string folder = _model.Rewrite(_model.PathOf("demo"), "changed", (tensor, bytes) =>
+        {
+            if (tensor.Name.EndsWith("layers.0.mlp.up_proj.scale", StringComparison.Ordinal))
+                foreach (ref float scale in MemoryMarshal.Cast<byte, float>(bytes.AsSpan())) scale *= factor;
+            return [(new TensorDeclaration(tensor.Name, tensor.Type, tensor.Shape), bytes)];
+        });
+        var options = new SessionOptions(_model.PathOf("graphs"), NeedDevice: false);
+        await using var session = await NeuronSession.Start(await PythonForTests.Host(), ToyConformance.Setup(record, folder, tpDegree: 2), demo, options);
+        await session.Load();
+        int[] ids = [1, 17, 5, 63, 17, 200, 40];
+        float[] given = Assert.Single(await session.NextLogits([ids]));
+        var model = QuantizedCopy.RoundToNearest(LlamaModel.Load(demo), Grid.Nxd(), ["lm_head"]);
+        var found = LogitsAgreement.Of(given, model, ids);
+        Assert.Equal(agree, found.Agree);
+        if (agree) Assert.InRange(found.LargestDifference, 0, 1e-4); // float32 here, float64 there.
+        var tooFew = LogitsAgreement.Of(given[..^1], model, ids);
+        Assert.False(tooFew.Agree);
+        Assert.Contains("511 logits, but the vocabulary has 512", $"{tooFew}", StringComparison.Ordinal);
     }
 
     [Fact]

@@ -25,6 +25,14 @@ class Tensor:
         return self.values
 
 
+def tensor(values):
+    return Tensor(values)
+
+
+def ones_like(other):
+    return Tensor([[1] * len(row) for row in other.tolist()])
+
+
 class ByteTensor:
     """A tensor of which only the bytes matter: contiguous().reshape(-1).view(uint8).numpy().tobytes()."""
 
