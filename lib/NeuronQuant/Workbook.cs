@@ -1,14 +1,6 @@
-using System.Reflection;
 using NeuronQuant.Display;
 
 namespace NeuronQuant;
-
-/// <summary>An optional package and what it is for.</summary>
-/// <param name="Package">Its name.</param>
-/// <param name="Purpose">What it adds.</param>
-/// <param name="Without">What happens when it is absent.</param>
-/// <param name="InUse">Whether NeuronQuant.Interop and the package's assembly lie beside the library.</param>
-public sealed record Adapter(string Package, string Purpose, string Without, bool InUse);
 
 /// <summary>What <see cref="Workbook.Start"/> found.</summary>
 /// <param name="Version">Of the library.</param>
@@ -18,13 +10,11 @@ public sealed record Adapter(string Package, string Purpose, string Without, boo
 public sealed record WorkbookStatus(string Version, bool HasInterop, IReadOnlyList<Adapter> Adapters)
 {
     /// <summary>How to get what is absent.</summary>
-    public string Advice => Adapters.All(adapter => adapter.InUse)
-        ? "Every adapter is in use."
-        : "Everything works without them. The adapters come in an assembly of their own, NeuronQuant.Interop, which this version does not contain yet.";
+    public string Advice => string.Join(" ", Damaged.Append(Missing).Where(sentence => sentence.Length > 0));
 
     /// <summary>One row for each optional package.</summary>
     public Table ToTable() => Table.From($"NeuronQuant {Version}", Adapters,
-        ("package", adapter => adapter.Package), ("adapter", adapter => adapter.InUse ? "in use" : "absent"),
+        ("package", adapter => adapter.Package), ("adapter", adapter => adapter.State),
         ("adds", adapter => adapter.Purpose), ("without it", adapter => adapter.Without));
 
     /// <summary>The table and the advice as HTML.</summary>
@@ -32,26 +22,28 @@ public sealed record WorkbookStatus(string Version, bool HasInterop, IReadOnlyLi
 
     /// <summary>The table and the advice as text.</summary>
     public override string ToString() => $"{ToTable()}\n{Advice}";
+
+    private IEnumerable<string> Damaged => Adapters.Where(adapter => adapter.Problem is not null).Select(adapter => $"{adapter.Package}: {adapter.Problem}");
+
+    private string Missing
+    {
+        get
+        {
+            string[] absent = [.. Adapters.Where(adapter => !adapter.InUse && adapter.Problem is null).Select(adapter => adapter.Package)];
+            if (absent.Length == 0) return Damaged.Any() ? "" : "Every adapter is in use.";
+            return $"Everything works without {(absent.Length == Adapters.Count ? "them" : string.Join(", ", absent))}. "
+                + "To get what is absent, where the registry has the packages: dotnet build -c Release lib/NeuronQuant.Interop (see README.md, Adapters).";
+        }
+    }
 }
 
 /// <summary>What a notebook's first cell starts, and how its host reaches the library's long calls.</summary>
 /// <remarks>
 /// A reference by path loads no extension in any host, so the library is started by a call. What it shows names no path and no time: the
-/// output is kept in the notebook. Whether an adapter is in use is decided by looking beside the library, never by a setting.
+/// output is kept in the notebook.
 /// </remarks>
 public static class Workbook
 {
-    private const string InteropFile = "NeuronQuant.Interop.dll";
-
-    private static readonly (string Package, string File, string Purpose, string Without)[] Packages =
-    [
-        ("TorchSharp", "TorchSharp.dll", "tuning of blocks on a GPU", "the managed kernels tune on the CPU"),
-        ("pythonnet", "Python.Runtime.dll", "Python inside the process", "Python runs as a child process"),
-        ("Plotly.NET", "Plotly.NET.dll", "figure.ToPlotlyNet()", "figures are SVG and Plotly JSON"),
-        ("Microsoft.Data.Analysis", "Microsoft.Data.Analysis.dll", "table.ToDataFrame()", "tables are rows and JSON"),
-        ("Microsoft.DotNet.Interactive", "Microsoft.DotNet.Interactive.dll", "outputs that update in place", "outputs are shown once"),
-    ];
-
     /// <summary>Set by the program that runs a notebook: ends the library's long calls when the run is cancelled or out of time.</summary>
     public static CancellationToken Cancellation { get; set; }
 
@@ -62,14 +54,5 @@ public static class Workbook
     public static Progress Progress(long total) => new(total, ProgressSink, Cancellation);
 
     /// <summary>Says which version and which adapters are in use, and how to get the others.</summary>
-    public static WorkbookStatus Start() => Inspect(Path.GetDirectoryName(Assembly.GetExecutingAssembly().Location) ?? "");
-
-    /// <summary>What <see cref="Start"/> says of a library that lies in this folder.</summary>
-    internal static WorkbookStatus Inspect(string folder)
-    {
-        var hasInterop = File.Exists(Path.Combine(folder, InteropFile));
-        var adapters = Packages.Select(package => new Adapter(package.Package, package.Purpose, package.Without,
-            hasInterop && File.Exists(Path.Combine(folder, package.File))));
-        return new WorkbookStatus(Manifest.LibraryVersion, hasInterop, [.. adapters]);
-    }
+    public static WorkbookStatus Start() => new(Manifest.LibraryVersion, File.Exists(Path.Combine(Adapters.Folder, Adapters.InteropFile)), Adapters.All);
 }

@@ -1,23 +1,23 @@
+using NeuronQuant.CommandLine;
 using Xunit;
 
 namespace NeuronQuant.Tests.Display;
 
 /// <summary>What a notebook's first cell says.</summary>
-public sealed class WorkbookTests : IDisposable
+[Collection("notebooks")] // The doctor writes to the console.
+public sealed class WorkbookTests
 {
-    private readonly string _folder = Directory.CreateTempSubdirectory("workbook").FullName;
-
-    public void Dispose() => Directory.Delete(_folder, true);
+    private static readonly Adapter Torch = new("TorchSharp", "a GPU", "a CPU"), Python = new("pythonnet", "in process", "a child");
 
     [Fact]
-    public void AnAdapterIsInUseOnlyWithInteropAndItsPackageBesideTheLibrary()
+    public void ItSaysWhatIsInUseWhatIsAbsentAndWhatIsDamaged()
     {
-        File.WriteAllText(Path.Combine(_folder, "TorchSharp.dll"), "");
-        Assert.All(Workbook.Inspect(_folder).Adapters, adapter => Assert.False(adapter.InUse));
-        File.WriteAllText(Path.Combine(_folder, "NeuronQuant.Interop.dll"), "");
-        var status = Workbook.Inspect(_folder);
-        Assert.Equal(["TorchSharp"], status.Adapters.Where(adapter => adapter.InUse).Select(adapter => adapter.Package));
-        Assert.Contains("NeuronQuant.Interop", status.Advice, StringComparison.Ordinal);
+        var mixed = new WorkbookStatus("1", true, [Torch with { Version = "0.106.0" }, Python, Torch with { Package = "Plotly.NET", Problem = "It cannot be loaded." }]);
+        Assert.Contains("in use, 0.106.0", mixed.ToString(), StringComparison.Ordinal);
+        Assert.Contains("damaged", mixed.ToHtml(), StringComparison.Ordinal);
+        Assert.StartsWith("Plotly.NET: It cannot be loaded. Everything works without pythonnet. ", mixed.Advice, StringComparison.Ordinal);
+        Assert.Equal("Every adapter is in use.", new WorkbookStatus("1", true, [Torch with { Version = "1" }]).Advice);
+        Assert.StartsWith("Everything works without them. To get what is absent", new WorkbookStatus("1", false, [Torch, Python]).Advice, StringComparison.Ordinal);
     }
 
     [Fact]
@@ -27,5 +27,23 @@ public sealed class WorkbookTests : IDisposable
         Assert.Contains($"NeuronQuant {status.Version}", status.ToString(), StringComparison.Ordinal);
         Assert.DoesNotContain(AppContext.BaseDirectory, status.ToString() + status.ToHtml(), StringComparison.Ordinal);
         Assert.Equal(status.ToHtml(), Workbook.Start().ToHtml());
+    }
+
+    [Fact]
+    public async Task TheDoctorNamesEveryAdapter()
+    {
+        var (before, writer) = (Console.Out, new StringWriter());
+        Console.SetOut(writer);
+        try
+        {
+            Assert.Equal(0, await Program.Main(["doctor"]));
+        }
+        finally
+        {
+            Console.SetOut(before);
+        }
+        foreach (string package in new[] { "TorchSharp", "pythonnet", "Plotly.NET", "Microsoft.Data.Analysis", "Microsoft.DotNet.Interactive" })
+            Assert.Contains(package, writer.ToString(), StringComparison.Ordinal);
+        Assert.Contains("lib/NeuronQuant.Interop", writer.ToString(), StringComparison.Ordinal);
     }
 }
