@@ -62,6 +62,20 @@ def clean(value):
     return value
 
 
+def encode(fields):
+    return json.dumps(clean(fields), ensure_ascii=True, allow_nan=False)
+
+
+def outcome(request_id, call):
+    """One line: what a call gave, or how it failed."""
+    try:
+        return encode({"event": "result", "id": request_id, "result": call()})
+    except BaseException as error:  # pylint: disable=broad-except - the other side decides what ends the session
+        text = "".join(traceback.format_exception(type(error), error, error.__traceback__))
+        return encode({"event": "error", "id": request_id, "type": type(error).__name__, "message": str(error) or type(error).__name__, "traceback": text,
+                       "codes": sorted(set(COMPILER_CODE.findall(text)))})
+
+
 class Channel:
     def __init__(self):
         if hasattr(os, "setsid") and os.getpgrp() != os.getpid():
@@ -81,7 +95,9 @@ class Channel:
         threading.Thread(target=self._beat, daemon=True).start()
 
     def send(self, **fields):
-        line = json.dumps(clean(fields), ensure_ascii=True, allow_nan=False)
+        self._write(encode(fields))
+
+    def _write(self, line):
         with self._lock:
             self._out.write(line + "\n")
             self._out.flush()
@@ -103,12 +119,7 @@ class Channel:
     def answer(self, request, call):
         self._id = request.get("id")
         try:
-            result = call(request["call"], request.get("arguments") or {})
-            self.send(event="result", id=self._id, result=result)
-        except BaseException as error:  # pylint: disable=broad-except - the parent decides what ends the session
-            text = "".join(traceback.format_exception(type(error), error, error.__traceback__))
-            self.send(event="error", id=self._id, type=type(error).__name__, message=str(error) or type(error).__name__, traceback=text,
-                      codes=sorted(set(COMPILER_CODE.findall(text))))
+            self._write(outcome(self._id, lambda: call(request["call"], request.get("arguments") or {})))
         finally:
             self._id = None
 

@@ -1,16 +1,19 @@
 """The bridge's functions against the fake: signatures, names, checkpoint folders, refusals."""
 import json
+import logging
 import os
 import stat
 import struct
+import subprocess
 import sys
 import tempfile
+import time
 import unittest
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path[:0] = [os.path.join(HERE, "fake"), os.path.join(HERE, "..", "..", "lib")]
 
-from neuron_bridge import environment, functions, monitor, protocol  # noqa: E402
+from neuron_bridge import environment, functions, inside, monitor, protocol  # noqa: E402
 
 CONFIG = {"hidden_size": 8, "intermediate_size": 12, "num_hidden_layers": 2, "num_attention_heads": 4, "num_key_value_heads": 2, "vocab_size": 16,
           "max_position_embeddings": 64, "rope_theta": 10000.0, "rms_norm_eps": 1e-5, "hidden_act": "silu"}
@@ -186,6 +189,47 @@ class MonitorTest(unittest.TestCase):
             os.environ["PATH"] = folder + "-absent"
             with self.assertRaisesRegex(protocol.BridgeError, "aws-neuronx-tools"):
                 monitor.sample()
+
+
+class InsideTest(unittest.TestCase):
+    def setUp(self):
+        self.before, self.lines = (sys.stdout, sys.stderr, list(sys.path)), []
+        self.inside = inside.Inside(self.lines.append, {"NEURONQUANT_INSIDE": "1"}, [HERE])
+
+    def test_calls_answer_as_the_child_process_does(self):
+        answer = json.loads(self.inside.call("environment", {}))
+        self.assertEqual(("result", sys.executable), (answer["event"], answer["result"]["executable"]))
+        error = json.loads(self.inside.call("nothing", {}))
+        self.assertEqual(("error", "BridgeError"), (error["event"], error["type"]))
+        self.assertIn("Traceback", error["traceback"])
+        self.inside.close()
+
+    def test_lines_come_and_the_host_gets_back_what_it_had(self):
+        print("one")
+        logging.getLogger("x").warning("two")
+        sys.stdout.write("half")
+        self.assertEqual("1", os.environ.pop("NEURONQUANT_INSIDE"))
+        self.assertEqual(HERE, sys.path[0])
+        self.inside.close()
+        self.assertEqual(["one", "WARNING x: two"], self.lines)
+        self.assertEqual(self.before, (sys.stdout, sys.stderr, sys.path))
+
+    @unittest.skipUnless(os.path.exists("/proc/self/task"), "needs the process table of Linux")
+    def test_what_it_started_ends_with_it(self):
+        child = subprocess.Popen(["sh", "-c", "sleep 600 & echo $!; wait"], stdout=subprocess.PIPE, text=True)
+        grandchild = int(child.stdout.readline())
+        self.inside.close()
+        self.assertIsNotNone(child.wait(5))
+        child.stdout.close()
+        self.assertTrue(any(self.is_gone(grandchild) or time.sleep(0.05) for _ in range(100)), "a grandchild is still there")
+
+    @staticmethod
+    def is_gone(process):
+        try:
+            with open(f"/proc/{process}/stat", encoding="ascii") as file:
+                return ") Z" in file.read()  # dead, and not collected yet
+        except OSError:
+            return True
 
 
 if __name__ == "__main__":

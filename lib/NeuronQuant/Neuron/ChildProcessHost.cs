@@ -94,7 +94,7 @@ public sealed class ChildProcessHost : IPythonHost
         try
         {
             var answer = Ask(name, arguments, log);
-            return Result(name, await Watch(name, answer, cancellation).ConfigureAwait(false));
+            return PythonErrors.ResultOf(name, await Watch(name, answer, cancellation).ConfigureAwait(false));
         }
         finally
         {
@@ -195,13 +195,6 @@ public sealed class ChildProcessHost : IPythonHost
     {
         ProcessGroup.End(_process);
         await Task.WhenAny(Task.WhenAll(_process.WaitForExitAsync(), _reading), Task.Delay(Farewell)).ConfigureAwait(false);
-    }
-
-    private static JsonNode Result(string name, JsonObject answer)
-    {
-        if ((string?)answer["event"] == "result") return answer["result"] ?? new JsonObject();
-        throw PythonErrors.Of(name, (string?)answer["type"] ?? "", (string?)answer["message"] ?? "", (string?)answer["traceback"] ?? "",
-            [.. (answer["codes"] as JsonArray ?? []).Select(code => (string)code!)]);
     }
 
     private async Task ReadAnswers()

@@ -1,3 +1,5 @@
+using System.Text.Json.Nodes;
+
 namespace NeuronQuant.Neuron;
 
 /// <summary>
@@ -15,6 +17,14 @@ internal static class PythonErrors
         (NeuronFailure.NoDevice, ["No neuron device", "no neuron device", "nrt_init", "NRT_INIT", "Unable to determine the platform target"], "Run on an Inf2 instance with the driver aws-neuronx-dkms; nq doctor says what is there."),
         (NeuronFailure.CheckpointContradicts, ["in state_dict", "which the graph does not expect", "in the state_dict", "size mismatch"], "Run nq neuron check CONFIG --model MODEL and nq audit: the folder and modules_to_not_convert must agree."),
     ];
+
+    /// <summary>The result of an answer of the bridge, or the error that it is.</summary>
+    public static JsonNode ResultOf(string name, JsonObject answer)
+    {
+        if ((string?)answer["event"] == "result") return answer["result"] ?? new JsonObject();
+        throw Of(name, (string?)answer["type"] ?? "", (string?)answer["message"] ?? "", (string?)answer["traceback"] ?? "",
+            [.. (answer["codes"] as JsonArray ?? []).Select(code => (string)code!)]);
+    }
 
     public static NeuronRunException Of(string step, string type, string message, string traceback, IReadOnlyList<string> codes)
     {

@@ -31,7 +31,11 @@ def trouble(step):
         if os.environ.get("FAKE_NXDI_WORKER"):
             with open(os.environ["FAKE_NXDI_WORKER"], "w", encoding="utf-8") as file:
                 file.write(f"{child.pid}\n")
-        time.sleep(600)
+        for _ in range(60000):
+            time.sleep(0.01)  # Python code: an interrupt reaches it
+    if failure == "native":
+        print("native code holds on")
+        time.sleep(4)  # one call into native code: an interrupt waits for its end
     if failure == "stop":
         os.kill(os.getpid(), 19)  # SIGSTOP: alive, and silent
 
