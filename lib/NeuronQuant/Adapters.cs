@@ -52,11 +52,17 @@ public static class Adapters
         new("Microsoft.DotNet.Interactive", "outputs that update in place", "outputs are shown once"),
     ];
 
-    private static readonly Lazy<IReadOnlyList<Adapter>> Found =
-        new(() => Inspect(Folder, AssemblyLoadContext.GetLoadContext(typeof(Adapters).Assembly) ?? AssemblyLoadContext.Default));
+    private static readonly Lock Gate = new();
+    private static IReadOnlyList<Adapter>? _found;
 
     /// <summary>Every optional package; what is there is loaded on the first call.</summary>
-    public static IReadOnlyList<Adapter> All => Found.Value;
+    public static IReadOnlyList<Adapter> All
+    {
+        get
+        {
+            lock (Gate) return _found ??= Inspect(Folder, AssemblyLoadContext.GetLoadContext(typeof(Adapters).Assembly) ?? AssemblyLoadContext.Default);
+        }
+    }
 
     internal static string Folder => Path.GetDirectoryName(typeof(Adapters).Assembly.Location) ?? "";
 
@@ -65,6 +71,13 @@ public static class Adapters
     public static Adapter Of(string package) => All.FirstOrDefault(adapter => adapter.Package == package)
         ?? throw new ArgumentException($"There is no adapter for '{package}'. There are: {string.Join(", ", Known.Select(adapter => adapter.Package))}.", nameof(package));
 
+    /// <summary>Uses an assembly of adapters that does not lie beside the library, as when NuGet puts each package into a folder of its own.</summary>
+    public static void Use(Assembly interop)
+    {
+        ArgumentNullException.ThrowIfNull(interop);
+        lock (Gate) _found = Register(interop);
+    }
+
     /// <summary>Loads what lies in a folder into a context, and says what became of each package.</summary>
     internal static IReadOnlyList<Adapter> Inspect(string folder, AssemblyLoadContext context)
     {
@@ -72,15 +85,19 @@ public static class Adapters
         if (!File.Exists(file)) return Known;
         context.Resolving += (loading, name) => Managed(loading, folder, name);
         context.ResolvingUnmanagedDll += (_, name) => Native(folder, name);
-        AdapterRegistrationAttribute[] registrations;
         try
         {
-            registrations = [.. context.LoadFromAssemblyPath(file).GetCustomAttributes<AdapterRegistrationAttribute>()];
+            return Register(context.LoadFromAssemblyPath(file));
         }
         catch (Exception error) when (error is IOException or BadImageFormatException or TypeLoadException or CustomAttributeFormatException)
         {
             return [.. Known.Select(adapter => adapter with { Problem = $"{InteropFile} cannot be loaded ({error.GetType().Name}). Build it again." })];
         }
+    }
+
+    private static IReadOnlyList<Adapter> Register(Assembly interop)
+    {
+        AdapterRegistrationAttribute[] registrations = [.. interop.GetCustomAttributes<AdapterRegistrationAttribute>()];
         return [.. Known.Select(adapter => registrations.FirstOrDefault(entry => entry.Package == adapter.Package) is { } found ? Register(adapter, found) : adapter)];
     }
 

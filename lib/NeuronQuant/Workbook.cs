@@ -4,10 +4,9 @@ namespace NeuronQuant;
 
 /// <summary>What <see cref="Workbook.Start"/> found.</summary>
 /// <param name="Version">Of the library.</param>
-/// <param name="HasInterop">Whether NeuronQuant.Interop.dll lies beside the library.</param>
 /// <param name="Adapters">Every optional package.</param>
 [TypeFormatterSource(typeof(HtmlFormatterSource), PreferredMimeTypes = ["text/html"])]
-public sealed record WorkbookStatus(string Version, bool HasInterop, IReadOnlyList<Adapter> Adapters)
+public sealed record WorkbookStatus(string Version, IReadOnlyList<Adapter> Adapters)
 {
     /// <summary>How to get what is absent.</summary>
     public string Advice => string.Join(" ", Damaged.Append(Missing).Where(sentence => sentence.Length > 0));
@@ -50,9 +49,12 @@ public static class Workbook
     /// <summary>Set by the program that runs a notebook: where progress is shown, beside the notebook and never in its outputs.</summary>
     public static Action<ProgressReport>? ProgressSink { get; set; }
 
+    /// <summary>Set by the adapter for .NET Interactive: makes a sink that updates in place in the running cell, or null outside of one.</summary>
+    public static Func<Action<ProgressReport>?>? ProgressDisplay { get; set; }
+
     /// <summary>A progress for a long call in a notebook: shown by the host, ended with the run.</summary>
-    public static Progress Progress(long total) => new(total, ProgressSink, Cancellation);
+    public static Progress Progress(long total) => new(total, ProgressSink ?? ProgressDisplay?.Invoke(), Cancellation);
 
     /// <summary>Says which version and which adapters are in use, and how to get the others.</summary>
-    public static WorkbookStatus Start() => new(Manifest.LibraryVersion, File.Exists(Path.Combine(Adapters.Folder, Adapters.InteropFile)), Adapters.All);
+    public static WorkbookStatus Start() => new(Manifest.LibraryVersion, Adapters.All);
 }

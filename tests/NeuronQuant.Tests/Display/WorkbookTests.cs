@@ -12,12 +12,12 @@ public sealed class WorkbookTests
     [Fact]
     public void ItSaysWhatIsInUseWhatIsAbsentAndWhatIsDamaged()
     {
-        var mixed = new WorkbookStatus("1", true, [Torch with { Version = "0.106.0" }, Python, Torch with { Package = "Plotly.NET", Problem = "It cannot be loaded." }]);
+        var mixed = new WorkbookStatus("1", [Torch with { Version = "0.106.0" }, Python, Torch with { Package = "Plotly.NET", Problem = "It cannot be loaded." }]);
         Assert.Contains("in use, 0.106.0", mixed.ToString(), StringComparison.Ordinal);
         Assert.Contains("damaged", mixed.ToHtml(), StringComparison.Ordinal);
         Assert.StartsWith("Plotly.NET: It cannot be loaded. Everything works without pythonnet. ", mixed.Advice, StringComparison.Ordinal);
-        Assert.Equal("Every adapter is in use.", new WorkbookStatus("1", true, [Torch with { Version = "1" }]).Advice);
-        Assert.StartsWith("Everything works without them. To get what is absent", new WorkbookStatus("1", false, [Torch, Python]).Advice, StringComparison.Ordinal);
+        Assert.Equal("Every adapter is in use.", new WorkbookStatus("1", [Torch with { Version = "1" }]).Advice);
+        Assert.StartsWith("Everything works without them. To get what is absent", new WorkbookStatus("1", [Torch, Python]).Advice, StringComparison.Ordinal);
     }
 
     [Fact]
