@@ -111,7 +111,8 @@ public static class Adapters
         }
         catch (Exception error) // A damaged package may throw anything, and must take nothing else with it.
         {
-            var cause = error is TargetInvocationException { InnerException: { } inner } ? inner : error;
+            var cause = error;
+            while (cause is TargetInvocationException or TypeInitializationException && cause.InnerException is { } inner) cause = inner;
             string message = cause.Message.Split('\n')[0].Trim().Replace(Folder, "the library's folder", StringComparison.Ordinal);
             return adapter with { Problem = $"{message} ({cause.GetType().Name}). Build NeuronQuant.Interop again, or with a version of {adapter.Package} that fits." };
         }

@@ -32,7 +32,7 @@ public class AutoRoundGoldenTests
     [MemberData(nameof(Cases), DisableDiscoveryEnumeration = true)]
     public void A_block_learns_as_torch_does(Case golden)
     {
-        var tuning = new ManagedBlockTuner().Tune(Task(golden));
+        var tuning = TunerForTests.Create().Tune(Task(golden));
         Assert.Equal(golden.BestIteration, tuning.BestIteration);
         for (int i = 0; i < golden.Losses.Length; i++) Assert.Equal(1, tuning.Losses[i] / golden.Losses[i], 1e-5); // float32 against float64.
         foreach (var module in golden.Modules)
@@ -43,7 +43,7 @@ public class AutoRoundGoldenTests
         }
     }
 
-    private static BlockTask Task(Case golden)
+    internal static BlockTask Task(Case golden)
     {
         var config = new ModelConfig
         {

@@ -1,6 +1,5 @@
 using NeuronQuant.Checkpoints;
 using NeuronQuant.Formats;
-using NeuronQuant.Models;
 using NeuronQuant.Quantization;
 using NeuronQuant.Tests.Models;
 using NeuronQuant.Tuning;
@@ -10,53 +9,6 @@ namespace NeuronQuant.Tests.Tuning;
 
 public class AutoRoundTests
 {
-    private static readonly TuningRecipe Short = new("short", 40, 0.01, Samples: 16, BatchSize: 8, SequenceLength: 12);
-
-    [Theory]
-    [InlineData("nxd", 4)]
-    [InlineData("nxd", 3)]
-    [InlineData("autoround", 4)]
-    [InlineData("autoround", 3)]
-    public void Every_block_comes_nearer_to_its_original_than_by_rounding(string grid, int bits)
-    {
-        var result = AutoRound.Tune(Model(), Grids(Grid.Parse(grid, bits)), Texts(), Short);
-        Assert.Equal(2, result.Blocks.Count);
-        Assert.All(result.Blocks, block => Assert.InRange(block.TunedLoss, 0, 0.9 * block.RoundedLoss)); // It is 0.3 to 0.7 here.
-        Assert.All(result.Blocks, block => Assert.Equal(7, block.Weights.Count));
-        Assert.Contains("layers.1", result.ToTable().ToString(), StringComparison.Ordinal);
-        Assert.Contains("lm_head", result.ToString(), StringComparison.Ordinal);
-        Assert.Equal(2, result.ToFigure().Lines.Count);
-    }
-
-    [Fact]
-    public void NxDI_keeps_every_integer_of_the_nxd_grid_and_loses_some_of_the_signed_128_grid()
-    {
-        long Changed(Grid grid, TuningRecipe recipe)
-        {
-            var result = AutoRound.Tune(Model(), Grids(grid), Texts(), recipe);
-            Assert.Contains(result.Blocks, block => block.BestIteration > 0);
-            return result.Modules.Weights.Values.Sum(weight => SecondRounding.Replay(weight).Changed);
-        }
-
-        Assert.Equal(0, Changed(Grid.Nxd(), Short));
-        Assert.Equal(0, Changed(Grid.Nxd(), Short with { Rate = 1e-3 }));
-        Assert.InRange(Changed(Grid.AutoRound(), Short), 1, long.MaxValue);
-    }
-
-    [Fact]
-    public void The_tuned_model_is_nearer_to_the_original_than_the_rounded_one()
-    {
-        var (original, rounded, tuned) = (Model(), Model(), Model());
-        var result = AutoRound.Tune(original, Grids(Grid.Nxd(4)), Texts(), Short);
-        result.ApplyTo(tuned);
-        foreach (var linear in rounded.Blocks.SelectMany(block => block.Linears))
-            QuantizedBlock.Apply(linear, RoundToNearest.Quantize(WeightMatrix.Of(linear.Name, linear.Weight.Values, linear.Out, linear.In), Grid.Nxd(4)));
-        var batch = TokenBatch.Of([.. Texts().Tokens]);
-        float[] expected = new ModelPass(original).Logits(batch);
-        double Distance(LlamaModel model) => new ModelPass(model).Logits(batch).Zip(expected, (a, b) => (double)(a - b) * (a - b)).Sum();
-        Assert.InRange(Distance(tuned), 0, 0.8 * Distance(rounded));
-    }
-
     [Fact]
     public void The_state_of_a_block_stays_below_three_times_its_float_weights()
     {
@@ -64,7 +16,7 @@ public class AutoRoundTests
         var model = TestModels.Random(config);
         float[][] inputs = [TestWeights.Normal(4 * 256, 1, 1)];
         var grids = model.Blocks[0].Linears.ToDictionary(linear => ModuleName.Parse(linear.Name), _ => Grid.Nxd());
-        var task = new BlockTask(config, model.Blocks[0], model.Rotary, grids, inputs, inputs, [[true, true, true, true]], 4, Short with { Iterations = 2, BatchSize = 1 });
+        var task = new BlockTask(config, model.Blocks[0], model.Rotary, grids, inputs, inputs, [[true, true, true, true]], 4, TuningCase.Short with { Iterations = 2, BatchSize = 1 });
         new ManagedBlockTuner().Tune(task); // The kernels' own buffers are kept for the thread.
         long before = GC.GetAllocatedBytesForCurrentThread();
         new ManagedBlockTuner().Tune(task);
@@ -73,58 +25,30 @@ public class AutoRoundTests
     }
 
     [Fact]
-    public void Kept_modules_stay_float_and_widths_may_differ_by_module()
-    {
-        var (q, down) = (new ModuleName(0, "self_attn.q_proj"), new ModuleName(1, "mlp.down_proj"));
-        var plan = Plan("layers.0.mlp", "layers.1.self_attn");
-        var grids = TuningGrids.Of(plan, Grid.Nxd(), new Dictionary<ModuleName, int> { [q] = 4 });
-        var result = AutoRound.Tune(Model(), grids, Texts(), Short with { Iterations = 3 });
-        Assert.Equal(4 + 3, result.Modules.Weights.Count);
-        Assert.Equal((4, 8), (result.Modules.Weights[q].Grid.Bits, result.Modules.Weights[down].Grid.Bits));
-        Assert.InRange(result.Modules.Weights[q].Integers.ToArray().Max(code => Math.Abs((int)code)), 1, 7);
-        Assert.Throws<TuningException>(() => TuningGrids.Of(plan, bits: new Dictionary<ModuleName, int> { [new(0, "mlp.up_proj")] = 4 }));
-    }
-
-    [Fact]
-    public void A_resumed_run_ends_with_the_same_bits()
-    {
-        using var folder = new TemporaryFolder();
-        using var cancel = new CancellationTokenSource();
-        var whole = AutoRound.Tune(Model(), Grids(Grid.Nxd(4)), Texts(), Short);
-        Assert.Throws<OperationCanceledException>(() => AutoRound.Tune(Model(), Grids(Grid.Nxd(4)), Texts(), Short, stateFolder: folder.Path,
-            progress: step => { if (step is { Layer: 1, Iteration: 5 }) cancel.Cancel(); }, cancellation: cancel.Token));
-        int first = -1;
-        var resumed = AutoRound.Tune(Model(), Grids(Grid.Nxd(4)), Texts(), Short, stateFolder: folder.Path, progress: step => first = first < 0 ? step.Layer : first);
-        Assert.Equal(1, first);
-        Same(whole, resumed);
-        Same(whole, AutoRound.Tune(Model(), Grids(Grid.Nxd(4)), Texts(), Short, stateFolder: folder.Path, progress: _ => Assert.Fail("nothing was left to tune")));
-    }
-
-    [Fact]
     public void A_state_of_another_run_is_refused_by_the_name_of_what_differs()
     {
         using var folder = new TemporaryFolder();
-        AutoRound.Tune(Model(), Grids(Grid.Nxd(4)), Texts(), Short with { Iterations = 2 }, stateFolder: folder.Path);
-        Refused("recipe", () => AutoRound.Tune(Model(), Grids(Grid.Nxd(4)), Texts(), Short, stateFolder: folder.Path));
-        Refused("plan", () => AutoRound.Tune(Model(), Grids(Grid.Nxd(3)), Texts(), Short with { Iterations = 2 }, stateFolder: folder.Path));
-        Refused("calibration", () => AutoRound.Tune(Model(), Grids(Grid.Nxd(4)), Texts(9), Short with { Iterations = 2 }, stateFolder: folder.Path));
-        var changed = Model();
+        AutoRound.Tune(TuningCase.Model(), TuningCase.Grids(Grid.Nxd(4)), TuningCase.Texts(), TuningCase.Short with { Iterations = 2 }, stateFolder: folder.Path);
+        Refused("recipe", () => AutoRound.Tune(TuningCase.Model(), TuningCase.Grids(Grid.Nxd(4)), TuningCase.Texts(), TuningCase.Short, stateFolder: folder.Path));
+        Refused("plan", () => AutoRound.Tune(TuningCase.Model(), TuningCase.Grids(Grid.Nxd(3)), TuningCase.Texts(), TuningCase.Short with { Iterations = 2 }, stateFolder: folder.Path));
+        Refused("calibration", () => AutoRound.Tune(TuningCase.Model(), TuningCase.Grids(Grid.Nxd(4)), TuningCase.Texts(9), TuningCase.Short with { Iterations = 2 }, stateFolder: folder.Path));
+        var changed = TuningCase.Model();
         changed.Blocks[1].Down.Weight.Values[7] += 1e-4f;
-        Refused("source", () => AutoRound.Tune(changed, Grids(Grid.Nxd(4)), Texts(), Short with { Iterations = 2 }, stateFolder: folder.Path));
+        Refused("source", () => AutoRound.Tune(changed, TuningCase.Grids(Grid.Nxd(4)), TuningCase.Texts(), TuningCase.Short with { Iterations = 2 }, stateFolder: folder.Path));
 
         using var other = new TemporaryFolder();
-        AutoRound.Tune(changed, Grids(Grid.Nxd(4)), Texts(), Short with { Iterations = 2 }, stateFolder: other.Path);
+        AutoRound.Tune(changed, TuningCase.Grids(Grid.Nxd(4)), TuningCase.Texts(), TuningCase.Short with { Iterations = 2 }, stateFolder: other.Path);
         File.Copy(Path.Combine(other.Path, "layers.1", "model.safetensors"), Path.Combine(folder.Path, "layers.1", "model.safetensors"), overwrite: true);
-        Refused("block of another run", () => AutoRound.Tune(Model(), Grids(Grid.Nxd(4)), Texts(), Short with { Iterations = 2 }, stateFolder: folder.Path));
+        Refused("block of another run", () => AutoRound.Tune(TuningCase.Model(), TuningCase.Grids(Grid.Nxd(4)), TuningCase.Texts(), TuningCase.Short with { Iterations = 2 }, stateFolder: folder.Path));
     }
 
     [Fact]
     public void Plans_and_grids_that_cannot_be_tuned_are_refused()
     {
-        Assert.Throws<TuningException>(() => TuningGrids.Of(QuantizationPlan.Create(Modules, false, Format.F8E4M3, Granularity.PerChannelSymmetric, [])));
-        Assert.Throws<TuningException>(() => TuningGrids.Of(Plan("self_attn", "mlp")));
-        Assert.Throws<TuningException>(() => AutoRound.Tune(Model(), Grids(Grid.Half()), Texts(), Short));
-        Assert.Throws<TuningException>(() => AutoRound.Tune(Model(), new Dictionary<ModuleName, Grid> { [new(7, "mlp.up_proj")] = Grid.Nxd() }, Texts(), Short));
+        Assert.Throws<TuningException>(() => TuningGrids.Of(QuantizationPlan.Create(TuningCase.Modules, false, Format.F8E4M3, Granularity.PerChannelSymmetric, [])));
+        Assert.Throws<TuningException>(() => TuningGrids.Of(TuningCase.Plan("self_attn", "mlp")));
+        Assert.Throws<TuningException>(() => AutoRound.Tune(TuningCase.Model(), TuningCase.Grids(Grid.Half()), TuningCase.Texts(), TuningCase.Short));
+        Assert.Throws<TuningException>(() => AutoRound.Tune(TuningCase.Model(), new Dictionary<ModuleName, Grid> { [new(7, "mlp.up_proj")] = Grid.Nxd() }, TuningCase.Texts(), TuningCase.Short));
     }
 
     [Fact]
@@ -137,7 +61,7 @@ public class AutoRoundTests
         Assert.Equal([1, 2, 3, 0, 0], padded.Tokens[0]);
         Assert.Equal([[true, true, false, false, false], [true, true, true, false, false]], padded.Counted);
         Assert.Throws<TuningException>(() => CalibrationSet.Of([[1, 2]], length: 4));
-        var asked = CalibrationSet.Of([[1, 2, 3, 4], [4, 5, 6], [7, 8, 9]], Short with { Samples = 2, SequenceLength = 3 });
+        var asked = CalibrationSet.Of([[1, 2, 3, 4], [4, 5, 6], [7, 8, 9]], TuningCase.Short with { Samples = 2, SequenceLength = 3 });
         Assert.Equal((2, 3), (asked.Count, asked.Length));
     }
 
@@ -163,29 +87,5 @@ public class AutoRoundTests
         Assert.Throws<ArgumentException>(() => TuningRecipe.Parse("fast"));
     }
 
-    private static readonly ModuleName[] Modules = [.. Enumerable.Range(0, 2).SelectMany(layer => ModuleName.LinearTypes.Select(type => new ModuleName(layer, type)))];
-
-    private static LlamaModel Model() => TestModels.Random(TestModels.Config());
-
-    private static CalibrationSet Texts(int seed = 1) => CalibrationSet.Of(Enumerable.Range(0, 16).Select(i => TestModels.Tokens(12, seed + i)), 12);
-
-    private static QuantizationPlan Plan(params string[] entries) => QuantizationPlan.Create(Modules, false, Format.Int8, Granularity.PerChannelSymmetric, entries);
-
-    private static IReadOnlyDictionary<ModuleName, Grid> Grids(Grid grid) => TuningGrids.Of(Plan(), grid);
-
     private static void Refused(string part, Action run) => Assert.Contains(part, Assert.Throws<TuningException>(run).Message, StringComparison.Ordinal);
-
-    private static void Same(TuningResult expected, TuningResult actual)
-    {
-        foreach (var (a, b) in expected.Blocks.Zip(actual.Blocks))
-        {
-            Assert.Equal(a.Losses, b.Losses);
-            Assert.Equal((a.BestIteration, a.RoundedLoss, a.TunedLoss), (b.BestIteration, b.RoundedLoss, b.TunedLoss));
-            foreach (var (module, weight) in a.Weights)
-            {
-                Assert.Equal(weight.Codes, b.Weights[module].Codes);
-                Assert.Equal(weight.Scales, b.Weights[module].Scales);
-            }
-        }
-    }
 }

@@ -1,0 +1,115 @@
+using NeuronQuant.Checkpoints;
+using NeuronQuant.Models;
+using NeuronQuant.Quantization;
+using NeuronQuant.Tuning;
+using Xunit;
+
+namespace NeuronQuant.Tests.Tuning;
+
+/// <summary>
+/// What every tuner of blocks must do. Which tuner it is, TunerForTests says: the managed kernels here, TorchSharp in NeuronQuant.Interop.Tests,
+/// which compiles this file as well.
+/// </summary>
+public class BlockTunerTests
+{
+    [Theory]
+    [InlineData("nxd", 4)]
+    [InlineData("nxd", 3)]
+    [InlineData("autoround", 4)]
+    [InlineData("autoround", 3)]
+    public void Every_block_comes_nearer_to_its_original_than_by_rounding(string grid, int bits)
+    {
+        var result = Tune(TuningCase.Model(), TuningCase.Grids(Grid.Parse(grid, bits)), TuningCase.Texts(), TuningCase.Short);
+        Assert.Equal(2, result.Blocks.Count);
+        Assert.All(result.Blocks, block => Assert.InRange(block.TunedLoss, 0, 0.9 * block.RoundedLoss)); // It is 0.3 to 0.7 here.
+        Assert.All(result.Blocks, block => Assert.Equal(7, block.Weights.Count));
+        Assert.Contains("layers.1", result.ToTable().ToString(), StringComparison.Ordinal);
+        Assert.Contains("lm_head", result.ToString(), StringComparison.Ordinal);
+        Assert.Equal(2, result.ToFigure().Lines.Count);
+    }
+
+    [Fact]
+    public void NxDI_keeps_every_integer_of_the_nxd_grid_and_loses_some_of_the_signed_128_grid()
+    {
+        long Changed(Grid grid, TuningRecipe recipe)
+        {
+            var result = Tune(TuningCase.Model(), TuningCase.Grids(grid), TuningCase.Texts(), recipe);
+            Assert.Contains(result.Blocks, block => block.BestIteration > 0);
+            return result.Modules.Weights.Values.Sum(weight => SecondRounding.Replay(weight).Changed);
+        }
+
+        Assert.Equal(0, Changed(Grid.Nxd(), TuningCase.Short));
+        Assert.Equal(0, Changed(Grid.Nxd(), TuningCase.Short with { Rate = 1e-3 }));
+        Assert.InRange(Changed(Grid.AutoRound(), TuningCase.Short), 1, long.MaxValue);
+    }
+
+    [Fact]
+    public void The_tuned_model_is_nearer_to_the_original_than_the_rounded_one()
+    {
+        var (original, rounded, tuned) = (TuningCase.Model(), TuningCase.Model(), TuningCase.Model());
+        var result = Tune(original, TuningCase.Grids(Grid.Nxd(4)), TuningCase.Texts(), TuningCase.Short);
+        result.ApplyTo(tuned);
+        foreach (var linear in rounded.Blocks.SelectMany(block => block.Linears))
+            QuantizedBlock.Apply(linear, RoundToNearest.Quantize(WeightMatrix.Of(linear.Name, linear.Weight.Values, linear.Out, linear.In), Grid.Nxd(4)));
+        var batch = TokenBatch.Of([.. TuningCase.Texts().Tokens]);
+        float[] expected = new ModelPass(original).Logits(batch);
+        double Distance(LlamaModel model) => new ModelPass(model).Logits(batch).Zip(expected, (a, b) => (double)(a - b) * (a - b)).Sum();
+        Assert.InRange(Distance(tuned), 0, 0.8 * Distance(rounded));
+    }
+
+    [Fact]
+    public void Kept_modules_stay_float_and_widths_may_differ_by_module()
+    {
+        var (q, down) = (new ModuleName(0, "self_attn.q_proj"), new ModuleName(1, "mlp.down_proj"));
+        var plan = TuningCase.Plan("layers.0.mlp", "layers.1.self_attn");
+        var grids = TuningGrids.Of(plan, Grid.Nxd(), new Dictionary<ModuleName, int> { [q] = 4 });
+        var result = Tune(TuningCase.Model(), grids, TuningCase.Texts(), TuningCase.Short with { Iterations = 3 });
+        Assert.Equal(4 + 3, result.Modules.Weights.Count);
+        Assert.Equal((4, 8), (result.Modules.Weights[q].Grid.Bits, result.Modules.Weights[down].Grid.Bits));
+        Assert.InRange(result.Modules.Weights[q].Integers.ToArray().Max(code => Math.Abs((int)code)), 1, 7);
+        Assert.Throws<TuningException>(() => TuningGrids.Of(plan, bits: new Dictionary<ModuleName, int> { [new(0, "mlp.up_proj")] = 4 }));
+    }
+
+    [Fact]
+    public void A_resumed_run_ends_with_the_same_bits()
+    {
+        using var folder = new TemporaryFolder();
+        using var cancel = new CancellationTokenSource();
+        var whole = Tune(TuningCase.Model(), TuningCase.Grids(Grid.Nxd(4)), TuningCase.Texts(), TuningCase.Short);
+        Assert.Throws<OperationCanceledException>(() => Tune(TuningCase.Model(), TuningCase.Grids(Grid.Nxd(4)), TuningCase.Texts(), TuningCase.Short, stateFolder: folder.Path,
+            progress: step => { if (step is { Layer: 1, Iteration: 5 }) cancel.Cancel(); }, cancellation: cancel.Token));
+        int first = -1;
+        var resumed = Tune(TuningCase.Model(), TuningCase.Grids(Grid.Nxd(4)), TuningCase.Texts(), TuningCase.Short, stateFolder: folder.Path, progress: step => first = first < 0 ? step.Layer : first);
+        Assert.Equal(1, first);
+        Same(whole, resumed);
+        Same(whole, Tune(TuningCase.Model(), TuningCase.Grids(Grid.Nxd(4)), TuningCase.Texts(), TuningCase.Short, stateFolder: folder.Path, progress: _ => Assert.Fail("nothing was left to tune")));
+    }
+
+    [Fact]
+    public void A_task_that_cannot_be_learned_is_refused_by_name()
+    {
+        var broken = TuningCase.Model();
+        broken.Blocks[0].Up.Weight.Values[3] = float.NaN;
+        Assert.Contains("up_proj", Assert.Throws<TuningException>(() => Tune(broken, TuningCase.Grids(Grid.Nxd()), TuningCase.Texts(), TuningCase.Short)).Message, StringComparison.Ordinal);
+        Assert.Throws<TuningException>(() => Tune(TuningCase.Model(), TuningCase.Grids(Grid.Half()), TuningCase.Texts(), TuningCase.Short));
+    }
+
+    private static TuningResult Tune(
+        LlamaModel model, IReadOnlyDictionary<ModuleName, Grid> grids, CalibrationSet calibration, TuningRecipe recipe, string? stateFolder = null,
+        Action<TuningStep>? progress = null, CancellationToken cancellation = default) =>
+        AutoRound.Tune(model, grids, calibration, recipe, TunerForTests.Create(), stateFolder, progress, cancellation);
+
+    private static void Same(TuningResult expected, TuningResult actual)
+    {
+        foreach (var (a, b) in expected.Blocks.Zip(actual.Blocks))
+        {
+            Assert.Equal(a.Losses, b.Losses);
+            Assert.Equal((a.BestIteration, a.RoundedLoss, a.TunedLoss), (b.BestIteration, b.RoundedLoss, b.TunedLoss));
+            foreach (var (module, weight) in a.Weights)
+            {
+                Assert.Equal(weight.Codes, b.Weights[module].Codes);
+                Assert.Equal(weight.Scales, b.Weights[module].Scales);
+            }
+        }
+    }
+}
