@@ -77,9 +77,10 @@ public sealed class NeuronDevice : IAsyncDisposable
         if (options.Python == DeviceOptions.None) return new NeuronDevice(null, false);
         bool standIn = options.StandIn.Length > 0;
         if (standIn && !Directory.Exists(options.StandIn)) throw new NeuronException("stand-in", $"there is no folder '{options.StandIn}'. Leave it empty on a host.");
-        var host = await ChildProcessHost.Start(options.ToChildProcess(), cancellation).ConfigureAwait(false);
+        var python = await PythonHosts.Open(options.ToChildProcess(), cancellation).ConfigureAwait(false);
+        options.Log?.Invoke($"{python}");
         var around = new SessionOptions(Path.GetFullPath(options.CacheFolder), NeedDevice: !standIn, options.Log);
-        return new NeuronDevice(await NeuronSession.Start(host, Located(setup), Path.GetFullPath(modelPath), around, cancellation).ConfigureAwait(false), standIn);
+        return new NeuronDevice(await NeuronSession.Start(python.Host, Located(setup), Path.GetFullPath(modelPath), around, cancellation).ConfigureAwait(false), standIn);
     }
 
     /// <summary>Runs a step, or says that it was not run.</summary>

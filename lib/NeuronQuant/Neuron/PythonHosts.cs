@@ -18,7 +18,8 @@ public sealed record OpenedPython(IPythonHost Host, bool InProcess, string Reaso
 /// <summary>Opens the Python that fits this machine: in process where the adapter for pythonnet is there, else as a child process.</summary>
 /// <remarks>
 /// In process, a call costs no pipe and tensors could be shared, but a crash of native code ends the notebook, one Python serves the whole
-/// life of the process, and packages that were loaded stay loaded. To insist on a child, start <see cref="ChildProcessHost"/> itself.
+/// life of the process, packages that were loaded stay loaded, and what the compiler writes to descriptor 1 goes to the program's own output.
+/// To insist on a child, start <see cref="ChildProcessHost"/> itself.
 /// </remarks>
 public static class PythonHosts
 {
