@@ -64,6 +64,21 @@ public sealed class InProcessPythonTests : IDisposable
         await Free();
     }
 
+    [Fact]
+    public async Task A_run_on_a_device_uses_it()
+    {
+        var lines = new List<string>();
+        var options = new DeviceOptions(DeviceOptions.Auto, _session.Model.PathOf("cache"), PythonForTests.Fake, line => { lock (lines) lines.Add(line); });
+        await using var device = await NeuronDevice.Open(_session.Setup, _session.Model.Folder, options);
+        Assert.StartsWith("Python in process", lines[0], StringComparison.Ordinal);
+        var benchmark = await device.Do("benchmark", async (session, cancellation) =>
+        {
+            await session.Load(cancellation);
+            return await session.Benchmark(4, cancellation);
+        });
+        Assert.Equal(4.0, benchmark.Result!.TimePerTokenMs); // as the fake says
+    }
+
     // The native call lasts four seconds, and its session is closed after it.
     private static async Task Free()
     {
