@@ -76,9 +76,20 @@ public static class FigureCharts
         var trace = Start("bar", series.Name);
         trace.SetValue("x", figure.Categories.Select(Text).ToArray());
         trace.SetValue("y", Gaps(series.Values));
+        if (series.High is not null) trace.SetValue("error_y", Whiskers(series));
         trace.SetValue("marker", Filled(figure.Highlighted.Count == 0 ? Color.fromString(Palette.Series(index))
             : Color.fromColors(figure.Categories.Select((_, i) => Color.fromString(FigureMarks.BarColour(figure, index, i))))));
         return trace;
+    }
+
+    private static Error Whiskers(BarSeries series)
+    {
+        var error = new Error();
+        error.SetValue("type", StyleParam.ErrorType.Data.Convert());
+        error.SetValue("symmetric", false);
+        error.SetValue("array", Gaps([.. series.High!.Zip(series.Values, (high, value) => high - value)]));
+        error.SetValue("arrayminus", Gaps([.. series.Values.Zip(series.Low!, (value, low) => value - low)]));
+        return error;
     }
 
     // Only an entry of the legend: a mark without a place, which takes no room beside the bars.

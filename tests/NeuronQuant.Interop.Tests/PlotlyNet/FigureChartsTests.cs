@@ -10,7 +10,7 @@ namespace NeuronQuant.Tests.Display;
 /// <summary>A chart of Plotly.NET against the figure's own Plotly JSON: the same numbers, and layout objects that later styling keeps.</summary>
 public class FigureChartsTests
 {
-    public static TheoryData<string> Kinds => ["line", "bar", "histogram", "heatmap"];
+    public static TheoryData<string> Kinds => ["line", "bar", "intervals", "histogram", "heatmap"];
 
     [Theory]
     [MemberData(nameof(Kinds))]
@@ -23,6 +23,11 @@ public class FigureChartsTests
         foreach (var (left, right) in expected["data"]!.AsArray().Zip(traces))
             foreach (string field in new[] { "type", "name", "mode", "x", "y", "z", "width", "colorscale" })
                 if (left![field] is { } value) Same(value, right![field]);
+        if (expected["data"]![0]!["error_y"] is { } whiskers)
+        {
+            foreach (string field in new[] { "array", "arrayminus" }) Same(whiskers[field]!, traces[0]!["error_y"]![field]);
+            Assert.Equal((bool?)whiskers["symmetric"], (bool?)traces[0]!["error_y"]!["symmetric"]);
+        }
         foreach (string path in new[] { "title", "xaxis", "yaxis" })
             Assert.Equal((string?)(path == "title" ? expected["layout"]![path]!["text"] : expected["layout"]![path]!["title"]!["text"]),
                 (string?)(path == "title" ? actual["layout"]![path]!["text"] : actual["layout"]![path]!["title"]!["text"]));
@@ -70,6 +75,7 @@ public class FigureChartsTests
     {
         "line" => Figure.Line("lines", x: "step", y: "loss").Add("a", [1, 2, 3], [1.0, double.NaN, 0.1]).Add("b", [1, 2], [0.3, double.PositiveInfinity]).LogY().WithMarkers().Threshold(0.5, "limit"),
         "bar" => Figure.Bar("bars", y: "MiB").Add("s", ["q", "k"], [1.5, -2]).Add("t", ["q", "k"], [0.1, 3]).Highlight(["k"], "kept"),
+        "intervals" => Figure.Bar("bars", y: "percent").Add("s", ["q", "k"], [50.0, 75], [(40.0, 62.5), (70.0, 80.0)]),
         "histogram" => Figure.Histogram("counts", x: "value", bins: 4).Add("v", [0.0, 1, 1, 2, 4]).AddCounts("w", [0, 2, 4], [7, 8]),
         _ => Figure.HeatMap("map", new[,] { { 1.0, 10 }, { 0, 1000 } }, ["r0", "r1"], ["c0", "c1"], colour: "scale", logColour: true),
     };
