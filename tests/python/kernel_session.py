@@ -38,7 +38,7 @@ class Reader:
                 for _ in range(interrupts):
                     self.manager.interrupt_kernel()
 
-        reply = self.client.execute_interactive(code, timeout=60, output_hook=hook)["content"]
+        reply = self.client.execute_interactive(code, timeout=60, stop_on_error=False, output_hook=hook)["content"]
         return {"status": reply["status"], "count": reply["execution_count"], "error": reply.get("ename"), "outputs": outputs,
                 "seconds": time.monotonic() - sent[0] if sent else None}
 
