@@ -36,6 +36,15 @@ public sealed class KernelInstallTests : IDisposable
         Assert.True(Directory.Exists(Path.Combine((string)spec["env"]!["DOTNET_ROOT"]!, "shared", "Microsoft.NETCore.App")));
     }
 
+    [Fact]
+    public async Task The_README_has_a_command_that_works()
+    {
+        string line = Assert.Single(File.ReadAllLines(Repository.PathOf("README.md")), line => line.StartsWith("nq kernel install", StringComparison.Ordinal));
+        string[] words = line.Split(' ')[3..];
+        words[Array.IndexOf(words, "--python") + 1] = Python("echo python");
+        Assert.Equal(0, (await Install(words)).Code);
+    }
+
     [Theory]
     [InlineData("{\"argv\": [\"other\"]}")]
     [InlineData("not json")]
