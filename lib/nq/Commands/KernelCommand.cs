@@ -34,6 +34,7 @@ internal static class KernelCommand
         {
             var utf8 = new UTF8Encoding(encoderShouldEmitUTF8Identifier: false);
             using var input = new StreamReader(Console.OpenStandardInput(), utf8);
+            Console.SetIn(TextReader.Null); // A cell that asks for a line gets none, and takes none of the protocol's.
             using var output = new StreamWriter(Console.OpenStandardOutput(), utf8) { NewLine = "\n" };
             await new KernelServer(Directory.GetCurrentDirectory(), output).Run(input);
             // A cell that was left behind must not keep the process, nor may a reader that still waits for a line.

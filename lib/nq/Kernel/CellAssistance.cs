@@ -16,10 +16,12 @@ namespace NeuronQuant.CommandLine.Kernel;
 internal sealed partial class CellAssistance(Session session)
 {
     private const int MostMatches = 500;
+    private static readonly SymbolDisplayFormat Declaration = SymbolDisplayFormat.MinimallyQualifiedFormat.AddKindOptions(SymbolDisplayKindOptions.IncludeTypeKeyword);
 
     /// <summary>Names that fit at the cursor: {"matches": […], "start": …, "end": …} in UTF-16 units.</summary>
     public JsonObject Complete(string code, int cursor)
     {
+        cursor = Math.Clamp(cursor, 0, code.Length);
         var (start, end) = Word(code, cursor);
         var (model, root) = Read(code);
         var symbols = start > 0 && code[start - 1] == '.' ? Members(model, root, start - 1) : model.LookupSymbols(start).AsEnumerable();
@@ -61,20 +63,24 @@ internal sealed partial class CellAssistance(Session session)
             MemberAccessExpressionSyntax access => access.Expression,
             MemberBindingExpressionSyntax { Parent.Parent: ConditionalAccessExpressionSyntax outer } => outer.Expression,
             MemberBindingExpressionSyntax { Parent: ConditionalAccessExpressionSyntax outer } => outer.Expression,
-            QualifiedNameSyntax qualified => (SyntaxNode)qualified.Left,
+            QualifiedNameSyntax qualified => qualified.Left,
             _ => null,
         };
         if (left is null) return [];
-        if (model.GetSymbolInfo(left).Symbol is INamespaceOrTypeSymbol named)
+        // Half a line above a declaration reads as the name of its type: "text.", "var next = 1;". What stands there is asked for as a value too.
+        var value = left.Parent is QualifiedNameSyntax ? SyntaxFactory.ParseExpression(left.ToString()) : null;
+        var found = value is null ? model.GetSymbolInfo(left) : model.GetSpeculativeSymbolInfo(dot, value, SpeculativeBindingOption.BindAsExpression);
+        if (found.Symbol is INamespaceOrTypeSymbol named)
             return model.LookupSymbols(dot, named).Where(symbol => symbol.IsStatic || symbol is INamespaceOrTypeSymbol);
-        return model.GetTypeInfo(left).Type is { } type
+        var typed = value is null ? model.GetTypeInfo(left) : model.GetSpeculativeTypeInfo(dot, value, SpeculativeBindingOption.BindAsExpression);
+        return typed.Type is { } type
             ? model.LookupSymbols(dot, type, includeReducedExtensionMethods: true).Where(symbol => !symbol.IsStatic || symbol is IMethodSymbol { ReducedFrom: not null })
             : [];
     }
 
     private static string Describe(ISymbol symbol, int overloads, Compilation compilation)
     {
-        string declaration = symbol.ToDisplayString(SymbolDisplayFormat.MinimallyQualifiedFormat), more = overloads > 1 ? $" (+ {overloads - 1} overloads)" : "";
+        string declaration = symbol.ToDisplayString(Declaration), more = overloads > 1 ? $" (+ {overloads - 1} overloads)" : "";
         var assembly = symbol.ContainingAssembly is { } own && compilation.GetMetadataReference(own) is PortableExecutableReference { FilePath: { } path } ? path : null;
         string? summary = assembly is null ? null : AssemblyDocumentation.Summary(assembly, symbol.OriginalDefinition.GetDocumentationCommentId());
         return summary is null ? declaration + more : $"{declaration}{more}\n\n{summary}";

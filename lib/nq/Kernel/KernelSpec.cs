@@ -1,4 +1,5 @@
 using System.Diagnostics;
+using System.Runtime.InteropServices;
 using System.Text.Encodings.Web;
 using System.Text.Json;
 using System.Text.Json.Nodes;
@@ -9,7 +10,8 @@ namespace NeuronQuant.CommandLine.Kernel;
 /// <summary>The folder from which Jupyter starts the kernel: kernel.json, and the wrapper over ipykernel beside it.</summary>
 /// <remarks>
 /// The default name, .net-csharp, is the one that the notebooks carry, so that VS Code's Jupyter and JupyterLab choose the kernel by themselves.
-/// Another program's kernel of that name is not replaced unless asked. The folder appears whole or not at all.
+/// Another program's kernel of that name is not replaced unless asked. The folder appears whole or not at all. The folders of Windows and macOS
+/// are Jupyter's documented ones; only Linux was tried.
 /// </remarks>
 internal static class KernelSpec
 {
@@ -29,9 +31,10 @@ internal static class KernelSpec
     /// <exception cref="UsageException">the name is taken or is no name, or Python lacks ipykernel</exception>
     public static string Install(string kernels, string name, PythonInterpreter python, bool overwrite)
     {
-        if (name.Length == 0 || !name.All(letter => char.IsAsciiLetterOrDigit(letter) || letter is '.' or '-' or '_'))
-            throw new UsageException($"--name {name}: Jupyter allows letters, digits, '.', '-' and '_'.");
-        CheckPython(python);
+        // Two dots alone would be the folder above, and --overwrite would take it away.
+        if (!name.Any(char.IsAsciiLetterOrDigit) || !name.All(letter => char.IsAsciiLetterOrDigit(letter) || letter is '.' or '-' or '_'))
+            throw new UsageException($"--name {name}: Jupyter allows letters, digits, '.', '-' and '_', and there must be a letter or a digit.");
+        string interpreter = CheckPython(python);
         string folder = Path.Combine(kernels, name);
         if (!overwrite && Directory.Exists(folder) && !IsOurs(folder))
             throw new UsageException($"{folder} is the kernel of another program. Add --overwrite to replace it, or --name for a name of its own.");
@@ -39,7 +42,7 @@ internal static class KernelSpec
         Directory.CreateDirectory(fresh);
         using (var wrapper = typeof(KernelSpec).Assembly.GetManifestResourceStream(Wrapper)!)
         using (var file = File.Create(Path.Combine(fresh, Wrapper))) wrapper.CopyTo(file);
-        File.WriteAllText(Path.Combine(fresh, "kernel.json"), Content(folder, python).ToJsonString(Writing) + "\n");
+        File.WriteAllText(Path.Combine(fresh, "kernel.json"), Content(folder, interpreter).ToJsonString(Writing) + "\n");
         if (Directory.Exists(folder)) Directory.Delete(folder, recursive: true);
         Directory.Move(fresh, folder);
         return folder;
@@ -56,13 +59,14 @@ internal static class KernelSpec
         return Path.Combine(own, "kernels");
     }
 
-    private static JsonObject Content(string folder, PythonInterpreter python) => new()
+    private static JsonObject Content(string folder, string interpreter) => new()
     {
-        ["argv"] = new JsonArray(python.Path, Path.Combine(folder, Wrapper), "-f", "{connection_file}"),
+        ["argv"] = new JsonArray(interpreter, Path.Combine(folder, Wrapper), "-f", "{connection_file}"),
         ["display_name"] = ".NET (C#)",
         ["language"] = "C#",
         ["interrupt_mode"] = "signal",
-        ["env"] = new JsonObject { ["NQ_KERNEL_ENGINE"] = JsonSerializer.Serialize(Engine(), Compact) },
+        // A host that was not started from a shell finds the engine's .NET nowhere else, if it is a user's own.
+        ["env"] = new JsonObject { ["NQ_KERNEL_ENGINE"] = JsonSerializer.Serialize(Engine(), Compact), ["DOTNET_ROOT"] = DotNetRoot() },
         ["metadata"] = new JsonObject { [Owner] = true },
     };
 
@@ -74,6 +78,9 @@ internal static class KernelSpec
         return Path.GetFileNameWithoutExtension(program) == "nq" ? [program, "kernel", "serve"]
             : File.Exists(host) ? [host, "kernel", "serve"] : ["dotnet", assembly, "kernel", "serve"];
     }
+
+    // The runtime lies three folders below: shared/Microsoft.NETCore.App/10.x.y.
+    private static string DotNetRoot() => Path.GetFullPath(Path.Combine(RuntimeEnvironment.GetRuntimeDirectory(), "..", "..", ".."));
 
     private static bool IsOurs(string folder)
     {
@@ -88,12 +95,18 @@ internal static class KernelSpec
         }
     }
 
-    private static void CheckPython(PythonInterpreter python)
+    // The path that Python itself gives: of a virtual environment the link in it, and of a launcher or a shim what stands behind.
+    private static string CheckPython(PythonInterpreter python)
     {
-        using var process = Process.Start(new ProcessStartInfo(python.Path, ["-c", "import ipykernel.kernelbase"]) { RedirectStandardError = true, RedirectStandardOutput = true })!;
-        string error = process.StandardError.ReadToEnd();
+        using var process = Process.Start(new ProcessStartInfo(python.Path, ["-c", "import sys, ipykernel.kernelbase; print(sys.executable)"])
+        {
+            RedirectStandardError = true,
+            RedirectStandardOutput = true,
+        })!;
+        var error = process.StandardError.ReadToEndAsync();
+        string interpreter = process.StandardOutput.ReadToEnd().Trim();
         process.WaitForExit();
-        if (process.ExitCode != 0)
-            throw new UsageException($"{python.Path} ({python.Origin}) lacks ipykernel: {error.Trim().Split('\n')[^1]}. Install it there (Debian: python3-ipykernel), or name another Python with --python.");
+        return process.ExitCode == 0 ? interpreter : throw new UsageException($"{python.Path} ({python.Origin}) lacks ipykernel: "
+            + $"{error.Result.Trim().Split('\n')[^1]}. Install it there (Debian: python3-ipykernel), or name another Python with --python.");
     }
 }

@@ -1,3 +1,4 @@
+using System.Text;
 using System.Text.Json.Nodes;
 
 namespace NeuronQuant.CommandLine.Notebooks;
@@ -15,6 +16,8 @@ internal sealed class CellOutputs(Action<JsonObject>? live = null)
     private readonly Lock _gate = new();
     private readonly JsonArray _outputs = [];
     private readonly List<JsonObject> _displays = [];
+    private readonly StringBuilder _stream = new();
+    private string? _streamName;
     private bool _isClosed;
 
     /// <summary>The collector of the cell that is running here, if any.</summary>
@@ -31,9 +34,12 @@ internal sealed class CellOutputs(Action<JsonObject>? live = null)
         {
             if (_isClosed || text.Length == 0) return;
             live?.Invoke(new JsonObject { ["name"] = name, ["output_type"] = "stream", ["text"] = text });
-            if (_outputs.LastOrDefault() is JsonObject last && (string?)last["output_type"] == "stream" && (string?)last["name"] == name)
-                last["text"] = (string?)last["text"] + text;
-            else _outputs.Add(new JsonObject { ["name"] = name, ["output_type"] = "stream", ["text"] = text });
+            if (_streamName != name)
+            {
+                EndStream();
+                _streamName = name;
+            }
+            _stream.Append(text);
         }
     }
 
@@ -44,6 +50,7 @@ internal sealed class CellOutputs(Action<JsonObject>? live = null)
         lock (_gate)
             if (!_isClosed)
             {
+                EndStream();
                 _outputs.Add(output);
                 _displays.Add(output);
                 Tell(output, "display_data");
@@ -72,24 +79,25 @@ internal sealed class CellOutputs(Action<JsonObject>? live = null)
     });
 
     /// <summary>Adds what went wrong.</summary>
-    public void AddError(CellError error) => Add(new JsonObject
+    public void AddError(CellError error) => Add(Describe(error));
+
+    /// <summary>An error as an output.</summary>
+    public static JsonObject Describe(CellError error) => new()
     {
         ["ename"] = error.Name,
         ["evalue"] = error.Message,
         ["output_type"] = "error",
         ["traceback"] = new JsonArray([.. error.Trace.Select(line => (JsonNode)line)]),
-    });
+    };
 
     /// <summary>Ends the collection and returns it, streams split into lines.</summary>
     public JsonArray Close()
     {
         lock (_gate)
         {
+            EndStream();
             _isClosed = true;
-            var outputs = (JsonArray)_outputs.DeepClone();
-            foreach (var output in outputs.OfType<JsonObject>().Where(output => (string?)output["output_type"] == "stream"))
-                output["text"] = Cell.Split((string)output["text"]!);
-            return outputs;
+            return (JsonArray)_outputs.DeepClone();
         }
     }
 
@@ -97,9 +105,18 @@ internal sealed class CellOutputs(Action<JsonObject>? live = null)
     {
         lock (_gate)
         {
+            EndStream();
             _outputs.Add(output);
             live?.Invoke((JsonObject)output.DeepClone());
         }
+    }
+
+    // A cell may print a line a thousand times over: joining texts one by one would copy all that stands, each time.
+    private void EndStream()
+    {
+        if (_streamName is null) return;
+        _outputs.Add(new JsonObject { ["name"] = _streamName, ["output_type"] = "stream", ["text"] = Cell.Split(_stream.ToString()) });
+        (_streamName, _) = (null, _stream.Clear());
     }
 
     private void Tell(JsonObject output, string type)

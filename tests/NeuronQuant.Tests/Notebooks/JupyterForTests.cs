@@ -1,0 +1,78 @@
+using System.Diagnostics;
+using NeuronQuant.CommandLine.Kernel;
+using NeuronQuant.Neuron;
+using Xunit;
+
+namespace NeuronQuant.Tests.Notebooks;
+
+/// <summary>A Python with Jupyter's client, and the kernel installed for it below a temporary prefix; without such a Python the tests are skipped.</summary>
+/// <remarks>Every folder that Jupyter and IPython write to is the temporary one, so that nothing of the user's is read or changed.</remarks>
+public sealed class JupyterForTests : IDisposable
+{
+    private const string Needed = "import nbclient, ipykernel, nbformat";
+    private static readonly Lazy<string?> Found = new(() => new[] { "python3", "python", "/usr/bin/python3" }.FirstOrDefault(program => Succeeds(program, "-c", Needed)));
+
+    /// <summary>The Python.</summary>
+    public static string Python
+    {
+        get
+        {
+            Assert.SkipUnless(Found.Value is not null, "no Python with nbclient, ipykernel and nbformat: install python3-nbclient and python3-ipykernel (Debian) to test the Jupyter kernel");
+            return Found.Value!;
+        }
+    }
+
+    /// <summary>A temporary folder, taken away at the end.</summary>
+    public string Folder { get; } = Directory.CreateTempSubdirectory("jupyter-").FullName;
+
+    /// <summary>Installs the kernel under its standard name or another.</summary>
+    public string Install(string name = KernelSpec.StandardName, string? python = null) =>
+        KernelSpec.Install(KernelSpec.Kernels(Folder), name, PythonInterpreter.Find(python ?? Python), overwrite: false);
+
+    /// <summary>How to start a program of Jupyter's with everything in the temporary folder.</summary>
+    public ProcessStartInfo Start(string program, params string[] arguments)
+    {
+        var start = new ProcessStartInfo(program, arguments) { RedirectStandardOutput = true, RedirectStandardError = true, WorkingDirectory = Folder };
+        foreach (string name in new[] { "JUPYTER_CONFIG_DIR", "JUPYTER_DATA_DIR", "JUPYTER_RUNTIME_DIR", "IPYTHONDIR" })
+            start.Environment[name] = Path.Combine(Folder, name.ToLowerInvariant());
+        start.Environment["JUPYTER_PATH"] = Path.Combine(Folder, "share", "jupyter");
+        return start;
+    }
+
+    /// <summary>Runs a script of tests/python and returns what it printed; fails with what it said when it fails.</summary>
+    public async Task<string> Script(string name, TimeSpan limit, params string[] arguments)
+    {
+        using var process = Process.Start(Start(Python, [Repository.PathOf("tests", "python", name), .. arguments]))!;
+        var (output, error) = (process.StandardOutput.ReadToEndAsync(), process.StandardError.ReadToEndAsync());
+        using var patience = CancellationTokenSource.CreateLinkedTokenSource(TestContext.Current.CancellationToken);
+        patience.CancelAfter(limit);
+        try
+        {
+            await process.WaitForExitAsync(patience.Token);
+        }
+        catch (OperationCanceledException)
+        {
+            process.Kill(entireProcessTree: true);
+            Assert.Fail($"{name} did not end within {limit}: {await error}");
+        }
+        Assert.True(process.ExitCode == 0, $"{name}: {await error}");
+        return await output;
+    }
+
+    public void Dispose() => Directory.Delete(Folder, recursive: true);
+
+    /// <summary>Whether a program exists and ends with 0.</summary>
+    public static bool Succeeds(string program, params string[] arguments)
+    {
+        try
+        {
+            using var process = Process.Start(new ProcessStartInfo(program, arguments) { RedirectStandardOutput = true, RedirectStandardError = true })!;
+            if (!process.WaitForExit(TimeSpan.FromSeconds(60))) process.Kill(entireProcessTree: true);
+            return process.HasExited && process.ExitCode == 0;
+        }
+        catch (System.ComponentModel.Win32Exception)
+        {
+            return false;
+        }
+    }
+}
