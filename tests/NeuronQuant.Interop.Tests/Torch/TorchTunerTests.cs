@@ -28,7 +28,7 @@ public class TorchTunerTests
         var (expected, gradients) = Managed(task, all);
         foreach (int atOnce in new[] { 0, 2 }) // whole, and accumulated over 2 + 2 + 1
         {
-            var (loss, found) = TunerForTests.Torch(new TorchOptions(CPU, SequencesAtOnce: atOnce)).LossAndGradients(task, all);
+            var (loss, found) = TunerForTests.Torch(atOnce: atOnce).LossAndGradients(task, all);
             Assert.Equal(1, loss / expected, 1e-5); // two orders of float32 sums
             Assert.Equal(7, found.Count);
             foreach (var (module, gradient) in gradients)
@@ -60,7 +60,7 @@ public class TorchTunerTests
     public void In_bfloat16_it_learns_nearly_as_well()
     {
         var task = Task(TestModels.Config(), Grid.Nxd(4)) with { Recipe = new TuningRecipe("few", 30, 0.02, BatchSize: 3) };
-        var tuner = TunerForTests.Torch(new TorchOptions(CPU, ScalarType.BFloat16, 1));
+        var tuner = TunerForTests.Torch(ScalarType.BFloat16, 1);
         Assert.Contains("BFloat16", tuner.Name, StringComparison.Ordinal);
         var (single, half) = (TunerForTests.Create().Tune(task), tuner.Tune(task));
         Assert.InRange(single.TunedLoss / single.RoundedLoss, 0, 0.95);

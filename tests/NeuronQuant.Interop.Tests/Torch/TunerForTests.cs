@@ -8,11 +8,12 @@ namespace NeuronQuant.Tests.Tuning;
 /// <summary>The tuner that the shared tests of tuners examine: TorchSharp on the CPU in float32, four sequences at once.</summary>
 internal static class TunerForTests
 {
-    public static IBlockTuner Create() => Torch(new TorchOptions(torch.CPU, SequencesAtOnce: 4));
+    public static IBlockTuner Create() => Torch(atOnce: 4);
 
-    public static TorchBlockTuner Torch(TorchOptions options)
+    /// <summary>A tuner on the CPU; a test is skipped before it touches torch where there is no libtorch, since torch would then throw for ever.</summary>
+    public static TorchBlockTuner Torch(torch.ScalarType compute = torch.ScalarType.Float32, int atOnce = 0)
     {
         Assert.SkipUnless(TorchAdapter.HasNative, "no libtorch here: nothing of TorchSharp was run");
-        return new TorchBlockTuner(options);
+        return new TorchBlockTuner(new TorchOptions(torch.CPU, compute, atOnce));
     }
 }
