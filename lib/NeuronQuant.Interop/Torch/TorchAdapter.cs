@@ -24,13 +24,27 @@ internal static class TorchAdapter
 
     private static (IBlockTuner? Tuner, string Reason) Open()
     {
-        if (!HasNative) return (null, "TorchSharp is there, but no libtorch: build with -p:LibTorch=TorchSharp-cpu or TorchSharp-cuda-linux");
+        if (Missing is { } missing) return (null, $"TorchSharp is there, but {missing}");
         bool gpu = torch.cuda.is_available();
         return (new TorchBlockTuner(new TorchOptions(gpu ? torch.CUDA : torch.CPU)), gpu ? "TorchSharp finds a CUDA device" : "TorchSharp is there, without a CUDA device");
     }
 
-    /// <summary>Whether libtorch and TorchSharp's own native library can be loaded.</summary>
-    public static bool HasNative { get; } = TryLoad("torch_cpu") & TryLoad("LibTorchSharp");
+    /// <summary>Why libtorch and TorchSharp's own native library cannot be used; null when they can.</summary>
+    public static string? Missing { get; } = Load("torch_cpu") ?? Load("LibTorchSharp");
 
-    private static bool TryLoad(string name) => NativeLibrary.TryLoad(name, typeof(torch).Assembly, null, out _);
+    private static string? Load(string name)
+    {
+        try
+        {
+            NativeLibrary.Load(name, typeof(torch).Assembly, null);
+            return null;
+        }
+        catch (Exception error) when (error is DllNotFoundException or BadImageFormatException)
+        {
+            // The loader's message has a line for each place it looked; one that found the file says what the system lacks.
+            string? version = error.Message.Split('\n').FirstOrDefault(line => line.Contains("version `", StringComparison.Ordinal));
+            return version is null ? $"{name} is not: build with -p:LibTorch=TorchSharp-cpu or TorchSharp-cuda-linux"
+                : $"{name} does not load on this system: {version[version.IndexOf("version `", StringComparison.Ordinal)..].Split(" (")[0].Trim()}";
+        }
+    }
 }

@@ -13,7 +13,7 @@ internal static class TunerForTests
     /// <summary>A tuner on the CPU; a test is skipped before it touches torch where there is no libtorch, since torch would then throw for ever.</summary>
     public static TorchBlockTuner Torch(torch.ScalarType compute = torch.ScalarType.Float32, int atOnce = 0)
     {
-        Assert.SkipUnless(TorchAdapter.HasNative, "no libtorch here: nothing of TorchSharp was run");
+        Assert.SkipUnless(TorchAdapter.Missing is null, $"nothing of TorchSharp was run: {TorchAdapter.Missing}");
         return new TorchBlockTuner(new TorchOptions(torch.CPU, compute, atOnce));
     }
 }
