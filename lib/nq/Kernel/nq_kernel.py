@@ -5,8 +5,9 @@ sent on while the cell runs. An interrupt asks the engine to stop the cell; .NET
 costs the session: the engine is ended and a new one takes its place, and the reader is told. The child lives in a process group of its own,
 out of reach of the signal that Jupyter sends to this one, and ends with its standard input, so none is left behind.
 
-Left out: input() of a cell (Console.ReadLine gives null), comms and widgets, and history. Written for every system that Jupyter runs on,
-and tried on Linux only.
+Left out: input() of a cell (Console.ReadLine gives null), comms and widgets, and history. A program that a cell starts must have its input
+redirected, as the library's own do: what it read of the engine's would be requests. Written for every system that Jupyter runs on, and tried on
+Linux only.
 """
 import json
 import os

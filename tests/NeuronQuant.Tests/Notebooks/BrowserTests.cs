@@ -38,6 +38,7 @@ public sealed partial class BrowserTests(JupyterForTests jupyter) : IClassFixtur
             string address = $"http://127.0.0.1:{port}/notebooks/notebooks/{File02}?token={token}";
             await using var browser = await Browser.Open(address, Path.Combine(jupyter.Folder, "profile"), 1400, 1000);
             await RunAll(browser);
+            Assert.Single(jupyter.Engines());
             await Figures(browser);
         }
         finally
@@ -47,6 +48,7 @@ public sealed partial class BrowserTests(JupyterForTests jupyter) : IClassFixtur
             if (!server.WaitForExit(TimeSpan.FromSeconds(15))) server.Kill(entireProcessTree: true);
             TestContext.Current.TestOutputHelper?.WriteLine(await output + await error);
         }
+        await jupyter.NoEngineIsLeft();
     }
 
     private static async Task RunAll(Browser browser)

@@ -7,20 +7,9 @@ namespace NeuronQuant.Tests.Notebooks;
 
 /// <summary>What a host is told of a cell that is being written. The mark | is the cursor.</summary>
 [Collection("notebooks")]
-public sealed class CellAssistanceTests : IAsyncLifetime
+public sealed class CellAssistanceTests(CellAssistanceTests.Earlier earlier) : IClassFixture<CellAssistanceTests.Earlier>
 {
-    private readonly Session _session = new(Path.GetTempPath());
-    private readonly CellAssistance _assistance;
-
-    public CellAssistanceTests() => _assistance = new CellAssistance(_session);
-
-    public async ValueTask InitializeAsync()
-    {
-        string cell = "#r \"NeuronQuant.dll\"\nusing NeuronQuant.Display;\nvar text = \"abc\"; int[] numbers = { 1, 2 }; var figure = Figure.Line(\"t\");\nint Twice(int number) => 2 * number;";
-        Assert.Null((await _session.RunAsync(cell, null, TestContext.Current.CancellationToken)).Error);
-    }
-
-    public ValueTask DisposeAsync() => default;
+    private readonly CellAssistance _assistance = earlier.Assistance;
 
     [Theory]
     [InlineData("text.ToUp|", "ToUpper,ToUpperInvariant")]
@@ -116,5 +105,23 @@ public sealed class CellAssistanceTests : IAsyncLifetime
     {
         JsonObject answer = _assistance.Inspect(code.Replace("|", "", StringComparison.Ordinal), code.IndexOf('|', StringComparison.Ordinal));
         return (string?)answer["text"];
+    }
+
+    /// <summary>The cell that ran before; asking changes nothing of it, so all tests share it.</summary>
+    public sealed class Earlier : IAsyncLifetime
+    {
+        private readonly Session _session = new(Path.GetTempPath());
+
+        public Earlier() => Assistance = new CellAssistance(_session);
+
+        internal CellAssistance Assistance { get; }
+
+        public async ValueTask InitializeAsync()
+        {
+            string cell = "#r \"NeuronQuant.dll\"\nusing NeuronQuant.Display;\nvar text = \"abc\"; int[] numbers = { 1, 2 }; var figure = Figure.Line(\"t\");\nint Twice(int number) => 2 * number;";
+            Assert.Null((await _session.RunAsync(cell, null, CancellationToken.None)).Error);
+        }
+
+        public ValueTask DisposeAsync() => default;
     }
 }

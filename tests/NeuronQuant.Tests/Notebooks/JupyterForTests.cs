@@ -59,6 +59,34 @@ public sealed class JupyterForTests : IDisposable
         return await output;
     }
 
+    /// <summary>Waits until no engine runs that a kernel of this folder has started, known to a test or not; fails when one stays.</summary>
+    public async Task NoEngineIsLeft()
+    {
+        for (int i = 0; i < 100 && Engines().Length > 0; i++) await Task.Delay(100, TestContext.Current.CancellationToken);
+        Assert.Empty(Engines()); // ten seconds after their kernel
+    }
+
+    /// <summary>The engines that kernels of this folder have started and that still run, as folders of /proc.</summary>
+    public string[] Engines()
+    {
+        Assert.SkipUnless(OperatingSystem.IsLinux(), "processes are looked up in /proc");
+        return [.. Directory.EnumerateDirectories("/proc").Where(IsEngine)];
+    }
+
+    // The environment carries this folder's name from Jupyter to the engine. A process that ended and was not yet collected has neither text.
+    private bool IsEngine(string process)
+    {
+        try
+        {
+            return char.IsAsciiDigit(Path.GetFileName(process)[0]) && File.ReadAllText(Path.Combine(process, "cmdline")).Contains("kernel\0serve", StringComparison.Ordinal)
+                && File.ReadAllText(Path.Combine(process, "environ")).Contains(Folder, StringComparison.Ordinal);
+        }
+        catch (Exception exception) when (exception is IOException or UnauthorizedAccessException)
+        {
+            return false; // It ended meanwhile, or is another user's.
+        }
+    }
+
     public void Dispose() => Directory.Delete(Folder, recursive: true);
 
     /// <summary>Whether a program exists and ends with 0.</summary>

@@ -35,7 +35,7 @@ public sealed class KernelTests(JupyterForTests jupyter) : IClassFixture<Jupyter
         Assert.Multiple(() => Cells(seen["cells"]!), () => Interrupts(seen["interrupts"]!), () => Endings(seen["endings"]!));
         int[] pids = [.. seen["pids"]!.AsArray().Select(pid => (int)pid!)];
         Assert.Equal(9, pids.Distinct().Count()); // four interrupted, one that died, one before the restart and one after, two ended in a cell
-        await Gone(pids);
+        await jupyter.NoEngineIsLeft();
     }
 
     [Fact]
@@ -102,32 +102,6 @@ public sealed class KernelTests(JupyterForTests jupyter) : IClassFixture<Jupyter
     }
 
     private static string Show(JsonNode cell) => string.Join('|', cell["outputs"]!.AsArray().Select(output => $"{output!["type"]}{(output["name"] is { } name ? $" {name}" : "")}: {output["text"]}"));
-
-    // A process that has ended but is not yet collected has no command line any more.
-    private static async Task Gone(int[] pids)
-    {
-        Assert.SkipUnless(OperatingSystem.IsLinux(), "processes are looked up in /proc");
-        string[] left = [];
-        for (int i = 0; i < 100; i++)
-        {
-            left = [.. pids.Where(IsEngine).Select(pid => $"{pid}")];
-            if (left.Length == 0) return;
-            await Task.Delay(100, TestContext.Current.CancellationToken);
-        }
-        Assert.Fail($"engines that outlived their kernel by ten seconds: {string.Join(", ", left)}");
-    }
-
-    private static bool IsEngine(int pid)
-    {
-        try
-        {
-            return File.ReadAllText($"/proc/{pid}/cmdline").Contains("kernel\0serve", StringComparison.Ordinal);
-        }
-        catch (IOException)
-        {
-            return false;
-        }
-    }
 
     private void Install()
     {
