@@ -65,13 +65,19 @@ public sealed class Decoder
         int hidden = _model.Config.HiddenSize, keyWidth = _model.Config.KeyValueSize, count = prompt.Length;
         var stream = new float[count * hidden];
         Embedding.Forward(prompt, _model.Embedding.Values, stream, hidden);
-        foreach (var block in _model.Blocks)
+        foreach (var block in _model.Blocks.SkipLast(1))
         {
             block.Forward(stream, stream, 1, count, _prompt);
             _cache.Write(block.Layer, row, 0, _prompt.Key.AsSpan(0, count * keyWidth), _prompt.Value.AsSpan(0, count * keyWidth));
         }
-        _cache.Lengths[row] = count;
+        // Of the last layer all tokens need keys and values, and the rest is asked of the last token alone: that is a step.
+        var last = _model.Blocks[^1];
+        last.KeysAndValues(stream, count, _prompt);
+        _cache.Write(last.Layer, row, 0, _prompt.Key.AsSpan(0, count * keyWidth), _prompt.Value.AsSpan(0, count * keyWidth));
         stream.AsSpan((count - 1) * hidden).CopyTo(_stream);
+        (_active[0], _cache.Lengths[row]) = (row, count - 1);
+        Block(last.Layer, 1);
+        _cache.Lengths[row] = count;
         return Logits(1);
     }
 

@@ -103,6 +103,17 @@ public sealed class DecoderBlock
         Down.Forward(kept.Product, y, rows, accumulate: true);
     }
 
+    /// <summary>The turned keys and the values of one sequence, in the activations, and nothing else of the block.</summary>
+    internal void KeysAndValues(ReadOnlySpan<float> x, int length, BlockActivations kept)
+    {
+        kept.Prepare(_config, 1, length);
+        x[..(length * _config.HiddenSize)].CopyTo(kept.Input);
+        RmsNorm.Forward(kept.Input, InputNorm.Values, kept.AttentionInput, kept.InputScales, length, _epsilon);
+        Key.Forward(kept.AttentionInput, kept.Key, length);
+        Value.Forward(kept.AttentionInput, kept.Value, length);
+        _rotary.Apply(kept.Key, length, _config.KeyValueHeadCount, length);
+    }
+
     /// <summary>Turns the gradient of the block's output into that of its input, in place, and adds to the parameters' gradients.</summary>
     /// <param name="d">[rows, hidden]: on entry the gradient of y, at the end that of x</param>
     /// <param name="kept">from the forward pass</param>
