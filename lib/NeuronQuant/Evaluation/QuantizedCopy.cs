@@ -32,9 +32,9 @@ public static class QuantizedCopy
         return copy;
     }
 
-    /// <summary>The sensitivity profile of the linear weights of a model in memory, as it was changed.</summary>
+    /// <summary>The sensitivity profile of the linear weights of a model in memory, as it was changed. A tied head is the embedding and not among them.</summary>
     public static ModelProfile Profile(LlamaModel model) =>
-        ModelProfile.Of(model.Blocks.SelectMany(block => block.Linears).Append(model.Head).Select(linear => ModuleMetrics.Measure(
+        ModelProfile.Of(model.Blocks.SelectMany(block => block.Linears).Concat(model.Config.TieWordEmbeddings ? [] : [model.Head]).Select(linear => ModuleMetrics.Measure(
             ModuleName.Parse(linear.Name), WeightMatrix.Of(linear.Weight.Name, linear.Weight.Values, linear.Out, linear.In))));
 
     /// <summary>A copy with its own weights.</summary>

@@ -3,6 +3,8 @@ using NeuronQuant.Evaluation;
 using NeuronQuant.Models;
 using NeuronQuant.Models.Tokenization;
 using NeuronQuant.Quantization;
+using NeuronQuant.Selection;
+using NeuronQuant.Tests.Models;
 using NeuronQuant.Tuning;
 using Xunit;
 
@@ -58,6 +60,20 @@ public sealed class QuantizationMethodTests
         double weights = engine.Model.Blocks.SelectMany(block => block.Linears).Append(engine.Model.Head).Sum(linear => linear.Weight.Values.Length);
         double kept = engine.Model.Blocks[1].Linears.Take(4).Sum(linear => linear.Weight.Values.Length);
         Assert.Equal([3, 3, 3 + 13 * kept / weights, 3 + 13 * kept / weights, 3], methods.Select(method => method.AverageBits));
+    }
+
+    [Theory]
+    [InlineData(true)]
+    [InlineData(false)]
+    public void A_selection_within_a_budget_of_bits_is_within_it_in_the_table_too(bool tied)
+    {
+        var model = TestModels.Random(TestModels.Config(tied: tied));
+        int[][] texts = [TestModels.Tokens(12, 1), TestModels.Tokens(12, 2)];
+        var chosen = BudgetSelection.ByAverageBits(QuantizedCopy.Profile(model), ModelScores.Divergence(model, texts), 10).Selection;
+        var calibration = CalibrationSet.Of(texts, 12);
+        double bits = QuantizationMethods.Of(model, Grid.Nxd(), chosen.Entries, calibration)[2].AverageBits;
+        Assert.Equal(chosen.AverageBits, bits, 1e-9);
+        Assert.InRange(bits, 8.01, 10);
     }
 
     [Fact]
