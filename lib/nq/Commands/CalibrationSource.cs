@@ -28,9 +28,15 @@ internal sealed record CalibrationSource(string? File, int Samples, int Sequence
     public (CalibrationSet Set, string Origin) ReadSet(LlamaModel model, Tokenizer tokenizer, CancellationToken cancellation)
     {
         var (texts, origin) = Read(model, tokenizer, cancellation);
+        var set = SetOf(texts, model, tokenizer);
+        return (set, FormattableString.Invariant($"{origin} ({set.Count} sequences of {set.Length} tokens, {set.CountedPositions} positions count)"));
+    }
+
+    /// <summary>Texts that were read, as sequences of one length.</summary>
+    public CalibrationSet SetOf(IReadOnlyList<int[]> texts, LlamaModel model, Tokenizer tokenizer)
+    {
         int length = Math.Min(Math.Min(SequenceLength, model.Config.MaxPositionEmbeddings), Math.Max(2, texts.Max(text => text.Length)));
-        var set = CalibrationSet.Of(texts, length, Samples, tokenizer.Roles.Pad ?? tokenizer.Roles.End ?? 0);
-        return (set, FormattableString.Invariant($"{origin} ({set.Count} sequences of {length} tokens, {set.CountedPositions} positions count)"));
+        return CalibrationSet.Of(texts, length, Samples, tokenizer.Roles.Pad ?? tokenizer.Roles.End ?? 0);
     }
 
     /// <summary>The tokenizer beside a model.</summary>

@@ -49,7 +49,7 @@ internal static class CompareCommand
         var task = WordProblemTask.Demo(request.Data is null
             ? DemoTask.Generate(DemoPart.HeldOut, DemoTask.GradingSeed, 1000).Select(problem => problem.Problem) : WordProblemFile.Read(request.Data));
         var (texts, origin) = request.Calibration.Read(engine.Model, engine.Tokenizer, cancellation);
-        var (calibration, _) = request.Calibration.ReadSet(engine.Model, engine.Tokenizer, cancellation);
+        var calibration = request.Calibration.SetOf(texts, engine.Model, engine.Tokenizer);
         var start = QuantizedCopy.Of(engine.Model);
         if (request.Outliers > 0) OutlierInjection.Apply(start, request.Outliers);
         var grid = Grid.Nxd(request.Bits);
