@@ -1,6 +1,6 @@
 """Makes the library's table of canonical decompositions and the digests that its normalization is tested with.
 
-usage: python3 make_nfc.py ../../lib/NeuronQuant/Models/Tokenization/Nfc.txt ../NeuronQuant.Tests/Golden/nfc.json
+usage: python3 make_nfc.py ../../lib/NeuronQuant/Tokenization/Nfc.txt ../NeuronQuant.Tests/Golden/nfc.json
 (needs nothing but Python; the Unicode version is that of its unicodedata, and stands in both files)
 """
 import hashlib

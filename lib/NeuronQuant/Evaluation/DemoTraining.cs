@@ -3,7 +3,7 @@ using System.Text;
 using NeuronQuant.Checkpoints;
 using NeuronQuant.Display;
 using NeuronQuant.Models;
-using NeuronQuant.Models.Tokenization;
+using NeuronQuant.Tokenization;
 
 namespace NeuronQuant.Evaluation;
 

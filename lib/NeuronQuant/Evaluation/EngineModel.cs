@@ -1,7 +1,7 @@
 using System.Security.Cryptography;
 using NeuronQuant.Checkpoints;
 using NeuronQuant.Models;
-using NeuronQuant.Models.Tokenization;
+using NeuronQuant.Tokenization;
 
 namespace NeuronQuant.Evaluation;
 

@@ -1,6 +1,6 @@
 using NeuronQuant.Evaluation;
 using NeuronQuant.Models;
-using NeuronQuant.Models.Tokenization;
+using NeuronQuant.Tokenization;
 
 namespace NeuronQuant.Tuning;
 

@@ -1,6 +1,6 @@
 using NeuronQuant.Checkpoints;
 using NeuronQuant.Models;
-using NeuronQuant.Models.Tokenization;
+using NeuronQuant.Tokenization;
 using NeuronQuant.Tuning;
 
 namespace NeuronQuant.CommandLine.Commands;

@@ -1,6 +1,6 @@
 using System.CommandLine;
 using NeuronQuant.Models;
-using NeuronQuant.Models.Tokenization;
+using NeuronQuant.Tokenization;
 
 namespace NeuronQuant.CommandLine.Commands;
 

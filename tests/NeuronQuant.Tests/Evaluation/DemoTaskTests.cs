@@ -3,7 +3,7 @@ using System.Security.Cryptography;
 using System.Text;
 using System.Text.RegularExpressions;
 using NeuronQuant.Evaluation;
-using NeuronQuant.Models.Tokenization;
+using NeuronQuant.Tokenization;
 using NeuronQuant.Tests.Checkpoints;
 using Xunit;
 

@@ -79,7 +79,7 @@ public class EngineModelTests
     public void A_tokenizer_larger_than_the_embedding_is_refused()
     {
         using var files = new TinyModel();
-        var tokenizer = NeuronQuant.Models.Tokenization.BpeTrainer.Train(["a b c"], 259, files.PathOf("tokenizer"));
+        var tokenizer = NeuronQuant.Tokenization.BpeTrainer.Train(["a b c"], 259, files.PathOf("tokenizer"));
         Assert.Contains("different models", Assert.Throws<ModelException>(() => new EngineModel(LlamaModel.Load(files.Folder), tokenizer, "x")).Message, StringComparison.Ordinal);
     }
 }

@@ -1,7 +1,7 @@
 using System.Text.Json;
 using NeuronQuant.Evaluation;
 using NeuronQuant.Models;
-using NeuronQuant.Models.Tokenization;
+using NeuronQuant.Tokenization;
 using NeuronQuant.Quantization;
 using NeuronQuant.Selection;
 using NeuronQuant.Tests.Models;

@@ -3,7 +3,7 @@ using NeuronQuant.Checkpoints;
 using NeuronQuant.Evaluation;
 using NeuronQuant.Formats;
 using NeuronQuant.Models;
-using NeuronQuant.Models.Tokenization;
+using NeuronQuant.Tokenization;
 using NeuronQuant.Quantization;
 using NeuronQuant.Tuning;
 using Xunit;

@@ -1,7 +1,7 @@
 using System.Text.Json;
 using System.Text.Unicode;
 
-namespace NeuronQuant.Models.Tokenization;
+namespace NeuronQuant.Tokenization;
 
 /// <summary>Reads a tokenizer's JSON file, with errors that name it.</summary>
 /// <remarks>A name that occurs twice is refused, since Python keeps the last and others the first: such a file has no certain meaning.</remarks>

@@ -1,7 +1,7 @@
 using System.Globalization;
 using System.Text;
 
-namespace NeuronQuant.Models.Tokenization;
+namespace NeuronQuant.Tokenization;
 
 /// <summary>Unicode's normalization form C: canonical decomposition, order of marks, composition.</summary>
 /// <remarks>

@@ -1,4 +1,4 @@
-namespace NeuronQuant.Models.Tokenization;
+namespace NeuronQuant.Tokenization;
 
 /// <summary>Byte-pair merging of one word: again and again the pair of lowest rank, leftmost first, becomes one token.</summary>
 /// <remarks>

@@ -1,6 +1,6 @@
 using System.Text.Json;
 
-namespace NeuronQuant.Models.Tokenization;
+namespace NeuronQuant.Tokenization;
 
 /// <summary>The post-processors of tokenizer.json: what is put around the ids of a text, such as &lt;s&gt; before them.</summary>
 /// <remarks>

@@ -1,4 +1,4 @@
-namespace NeuronQuant.Models.Tokenization;
+namespace NeuronQuant.Tokenization;
 
 /// <summary>A piece of text on its way to the model.</summary>
 /// <param name="Text">its characters</param>

@@ -1,9 +1,9 @@
 using System.Diagnostics;
 using System.Text;
-using NeuronQuant.Models.Tokenization;
+using NeuronQuant.Tokenization;
 using Xunit;
 
-namespace NeuronQuant.Tests.Models.Tokenization;
+namespace NeuronQuant.Tests.Tokenization;
 
 /// <summary>What must hold for any text: round trips, streams that equal whole decoding, merges that equal the plain loop.</summary>
 public class TokenizerPropertyTests

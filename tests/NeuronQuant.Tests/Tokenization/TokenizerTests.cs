@@ -1,10 +1,10 @@
 using System.Text.Json;
 using System.Text.Json.Nodes;
-using NeuronQuant.Models.Tokenization;
+using NeuronQuant.Tokenization;
 using NeuronQuant.Tests.Checkpoints;
 using Xunit;
 
-namespace NeuronQuant.Tests.Models.Tokenization;
+namespace NeuronQuant.Tests.Tokenization;
 
 public class TokenizerTests
 {

@@ -1,4 +1,4 @@
-namespace NeuronQuant.Models.Tokenization;
+namespace NeuronQuant.Tokenization;
 
 /// <summary>The normalizers of tokenizer.json: text to text, before anything is cut.</summary>
 /// <remarks>

@@ -2,7 +2,7 @@ using System.Text.Encodings.Web;
 using System.Text.Json;
 using System.Text.Json.Nodes;
 
-namespace NeuronQuant.Models.Tokenization;
+namespace NeuronQuant.Tokenization;
 
 /// <summary>Writes a byte-level BPE as the tokenizer.json and tokenizer_config.json that Hugging Face's libraries read.</summary>
 /// <remarks>

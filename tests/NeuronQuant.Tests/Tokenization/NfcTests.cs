@@ -1,10 +1,10 @@
 using System.Security.Cryptography;
 using System.Text;
 using System.Text.Json.Nodes;
-using NeuronQuant.Models.Tokenization;
+using NeuronQuant.Tokenization;
 using Xunit;
 
-namespace NeuronQuant.Tests.Models.Tokenization;
+namespace NeuronQuant.Tests.Tokenization;
 
 /// <summary>Against Python's unicodedata: digests over all code points, and mixed texts (tests/python/make_nfc.py).</summary>
 public class NfcTests

@@ -2,7 +2,7 @@ using System.Buffers;
 using System.Globalization;
 using System.Text;
 
-namespace NeuronQuant.Models.Tokenization;
+namespace NeuronQuant.Tokenization;
 
 /// <summary>A token that is found in the text itself, before BPE: &lt;s&gt;, &lt;|im_end|&gt;.</summary>
 /// <param name="Id">its id</param>

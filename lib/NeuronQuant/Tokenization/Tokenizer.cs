@@ -1,6 +1,6 @@
 using System.Text;
 
-namespace NeuronQuant.Models.Tokenization;
+namespace NeuronQuant.Tokenization;
 
 /// <summary>Text to ids and back, as a model's tokenizer.json says.</summary>
 /// <remarks>

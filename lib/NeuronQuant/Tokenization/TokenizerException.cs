@@ -1,4 +1,4 @@
-namespace NeuronQuant.Models.Tokenization;
+namespace NeuronQuant.Tokenization;
 
 /// <summary>Every way in which a tokenizer can fail; one member for one cause.</summary>
 public enum TokenizerFailure

@@ -1,9 +1,9 @@
 using System.Text.Json.Nodes;
-using NeuronQuant.Models.Tokenization;
+using NeuronQuant.Tokenization;
 using NeuronQuant.Tests.Checkpoints;
 using Xunit;
 
-namespace NeuronQuant.Tests.Models.Tokenization;
+namespace NeuronQuant.Tests.Tokenization;
 
 /// <summary>Files that are damaged, contradict themselves or ask for what is not supported: each a named error.</summary>
 public class TokenizerHostileTests

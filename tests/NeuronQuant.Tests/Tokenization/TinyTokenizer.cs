@@ -1,9 +1,9 @@
 using System.Globalization;
 using System.Text.Json;
 using System.Text.Json.Nodes;
-using NeuronQuant.Models.Tokenization;
+using NeuronQuant.Tokenization;
 
-namespace NeuronQuant.Tests.Models.Tokenization;
+namespace NeuronQuant.Tests.Tokenization;
 
 /// <summary>Small tokenizer.json files of each family, written part by part so that ids can be worked out by hand.</summary>
 internal static class TinyTokenizer

@@ -1,7 +1,7 @@
 using System.Text;
 using System.Text.RegularExpressions;
 
-namespace NeuronQuant.Models.Tokenization;
+namespace NeuronQuant.Tokenization;
 
 /// <summary>The decoders of tokenizer.json: tokens back to text, as a chain from list of text to list of text.</summary>
 /// <remarks>

@@ -1,6 +1,6 @@
 using System.Text.Json;
 
-namespace NeuronQuant.Models.Tokenization;
+namespace NeuronQuant.Tokenization;
 
 /// <summary>Tokens and their ids, both ways: the model's and the added ones.</summary>
 /// <remarks>

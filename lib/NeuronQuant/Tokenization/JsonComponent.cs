@@ -1,6 +1,6 @@
 using System.Text.Json;
 
-namespace NeuronQuant.Models.Tokenization;
+namespace NeuronQuant.Tokenization;
 
 /// <summary>One JSON object of tokenizer.json, read strictly: whatever is not asked for is an error.</summary>
 /// <remarks>

@@ -1,6 +1,6 @@
 using System.Text;
 
-namespace NeuronQuant.Models.Tokenization;
+namespace NeuronQuant.Tokenization;
 
 /// <summary>The alphabet of byte-level BPE: one visible character for each of the 256 bytes.</summary>
 /// <remarks>

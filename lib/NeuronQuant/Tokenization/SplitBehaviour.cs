@@ -1,4 +1,4 @@
-namespace NeuronQuant.Models.Tokenization;
+namespace NeuronQuant.Tokenization;
 
 /// <summary>What becomes of a pattern's matches when text is cut at them.</summary>
 /// <remarks>

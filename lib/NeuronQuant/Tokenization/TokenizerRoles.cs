@@ -1,6 +1,6 @@
 using System.Text.Json;
 
-namespace NeuronQuant.Models.Tokenization;
+namespace NeuronQuant.Tokenization;
 
 /// <summary>Which tokens begin, end and pad a text, by tokenizer_config.json beside tokenizer.json.</summary>
 /// <param name="Begin">the id of bos_token; null when there is none</param>

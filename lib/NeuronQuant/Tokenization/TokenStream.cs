@@ -1,4 +1,4 @@
-namespace NeuronQuant.Models.Tokenization;
+namespace NeuronQuant.Tokenization;
 
 /// <summary>Decodes ids as they arrive, holding back what the next id could still change.</summary>
 /// <remarks>
