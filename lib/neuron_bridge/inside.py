@@ -20,6 +20,7 @@ class Inside:
         """Variables are set here, in the environment that native libraries read; the host's runtime may keep a copy that they never see."""
         self._session = functions.Session(note)
         self._before = (sys.stdout, sys.stderr, list(sys.path))
+        self._environment = dict(os.environ)
         os.environ.update(variables)
         sys.path[:0] = folders
         sys.stdout = sys.stderr = LogStream(note)
@@ -35,6 +36,8 @@ class Inside:
         self._session = None
         logging.getLogger().removeHandler(self._handler)
         sys.stdout, sys.stderr, sys.path[:] = self._before
+        os.environ.clear()  # The next session of this process starts with what this one found.
+        os.environ.update(self._environment)
         end_children()
         gc.collect()
 

@@ -40,6 +40,8 @@ public static class Program
     private static RootCommand Root() => new("Learn, reproduce and apply LLM weight quantization for AWS Inferentia.")
     {
         RunCommand.Create(),
+        RunOneCommand.Create(),
+        DiffCommand.Create(),
         InspectCommand.Create(),
         SensitivityCommand.Create(),
         QuantizeCommand.Create(),

@@ -56,8 +56,9 @@ public class ReadmeTests
         using var model = new TinyModel();
         string usings = string.Join('\n', new[] { "Checkpoints", "Formats", "Neuron", "Quantization", "Selection", "Sensitivity" }.Select(room => $"using NeuronQuant.{room};"));
         string example = Assert.Single(Blocks("csharp")).Replace("using var source", "var source", StringComparison.Ordinal);
-        string cell = $"#r \"NeuronQuant.dll\"\n{usings}\nvar model = @\"{model.Folder}\"; var output = @\"{model.PathOf("out")}\";\n{example}";
-        var result = await new Session(model.Root).RunAsync(cell, null, CancellationToken.None);
+        string cell = $"#r \"{typeof(Workbook).Assembly.Location}\"\n{usings}\nvar model = @\"{model.Folder}\"; var output = @\"{model.PathOf("out")}\";\n{example}";
+        using var session = await Session.StartAsync(model.Root);
+        var result = await session.RunAsync(cell, null, CancellationToken.None);
         Assert.True(result.Error is null, $"{result.Error}");
         Assert.Contains("passed", result.Outputs.ToJsonString(), StringComparison.Ordinal);
     }

@@ -4,18 +4,28 @@
     python3 kernel_notebooks.py execute FOLDER NOTEBOOK...
 
 `execute` writes each executed notebook to FOLDER. Each runs in a kernel of its own, in the notebook's own folder. A front end joins texts of
-one stream that follow each other; nbclient keeps the messages apart, so that is done here. JUPYTER_PATH says where the kernel lies.
+one stream that follow each other; nbclient keeps the messages apart, so that is done here. JUPYTER_PATH says where the kernel lies. Left out are the
+script with which the kernel's first cell looks for its web server, and progress that was shown while a cell ran: neither is the notebook's.
 """
 import os
+import re
 import sys
 
 import nbformat
 from nbclient import NotebookClient
 
 
+def is_passing(output):
+    data = output.get("data", {})
+    is_progress = output["output_type"] == "display_data" and re.fullmatch(r"(\d+)/\1", data.get("text/html", ""))
+    return is_progress or "dotnet-interactive-this-cell" in data.get("text/html", "")
+
+
 def join_streams(outputs):
     joined = []
     for output in outputs:
+        if is_passing(output):
+            continue
         last = joined[-1] if joined else None
         if last and output["output_type"] == last["output_type"] == "stream" and output["name"] == last["name"]:
             last["text"] += output["text"]

@@ -7,7 +7,7 @@ namespace NeuronQuant.Display;
 /// <param name="Name">the exercise</param>
 /// <param name="Passed">whether every case agreed</param>
 /// <param name="Message">how many cases agreed, or the first that did not</param>
-[TypeFormatterSource(typeof(HtmlFormatterSource), PreferredMimeTypes = ["text/html"])]
+[TypeFormatterSource(typeof(HtmlFormatterSource), PreferredMimeTypes = ["text/html", "text/plain"])]
 public sealed record ExerciseResult(string Name, bool Passed, string Message)
 {
     /// <summary>A line with a coloured mark.</summary>

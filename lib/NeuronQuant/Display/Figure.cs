@@ -12,7 +12,7 @@ namespace NeuronQuant.Display;
 /// notebook's outputs can be compared. Four kinds and no more: whoever needs another takes the JSON to Plotly.</para>
 /// <para>A value that cannot be drawn (NaN, infinity, not positive on a logarithmic axis) is left out, and the figure says how many were.</para>
 /// </remarks>
-[TypeFormatterSource(typeof(FigureFormatterSource), PreferredMimeTypes = ["text/html", FigureFormatterSource.PlotlyMimeType])]
+[TypeFormatterSource(typeof(FigureFormatterSource), PreferredMimeTypes = ["text/html", FigureFormatterSource.PlotlyMimeType, "text/plain"])]
 public sealed class Figure
 {
     private readonly List<LineSeries> _lines = [];

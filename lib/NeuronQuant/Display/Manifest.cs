@@ -30,7 +30,7 @@ public sealed record ManifestFile(string Name, long Bytes, string Sha256);
 /// <param name="Processors">Logical processors that the process may use.</param>
 /// <param name="SimdBits">Width of the widest vector the runtime uses, in bits.</param>
 /// <param name="Time">When it was made, UTC.</param>
-[TypeFormatterSource(typeof(HtmlFormatterSource), PreferredMimeTypes = ["text/html"])]
+[TypeFormatterSource(typeof(HtmlFormatterSource), PreferredMimeTypes = ["text/html", "text/plain"])]
 public sealed record Manifest(
     IReadOnlyList<ManifestFile> Files,
     long? Seed,

@@ -30,7 +30,7 @@ public sealed record Column(string Name, string? Format = null, Alignment Alignm
 /// Cells keep the values they were given; formatting happens when the table is written, always in the invariant culture. The HTML has no
 /// colour of its own except a transparent tint, so that it is readable on a light and on a dark page.
 /// </remarks>
-[TypeFormatterSource(typeof(HtmlFormatterSource), PreferredMimeTypes = ["text/html"])]
+[TypeFormatterSource(typeof(HtmlFormatterSource), PreferredMimeTypes = ["text/html", "text/plain"])]
 public sealed class Table
 {
     private readonly List<object?[]> _rows = [];

@@ -34,12 +34,15 @@ public sealed class TypeFormatter(string mimeType, Func<object, string?> write)
     }
 }
 
-/// <summary>For any type with a public parameterless <c>string ToHtml()</c>: its HTML.</summary>
+/// <summary>For any type with a public parameterless <c>string ToHtml()</c>: its HTML, and beside it what <c>ToString()</c> says.</summary>
 public sealed class HtmlFormatterSource
 {
-    /// <summary>One formatter, for text/html.</summary>
+    /// <summary>Two formatters.</summary>
     public IEnumerable<object> CreateTypeFormatters() =>
-        [new TypeFormatter("text/html", value => value.GetType().GetMethod("ToHtml", Type.EmptyTypes)?.Invoke(value, null) as string)];
+    [
+        new TypeFormatter("text/html", value => value.GetType().GetMethod("ToHtml", Type.EmptyTypes)?.Invoke(value, null) as string),
+        new TypeFormatter("text/plain", value => value.ToString()),
+    ];
 }
 
 /// <summary>For <see cref="Figure"/>: static SVG for every host, Plotly JSON for those that draw it themselves.</summary>
@@ -53,5 +56,6 @@ public sealed class FigureFormatterSource
     [
         new TypeFormatter("text/html", value => (value as Figure)?.ToHtml()),
         new TypeFormatter(PlotlyMimeType, value => (value as Figure)?.ToPlotlyJson()),
+        new TypeFormatter("text/plain", value => (value as Figure)?.ToString()),
     ];
 }

@@ -8,7 +8,7 @@ namespace NeuronQuant.Evaluation;
 /// </summary>
 /// <param name="Baseline">what the others are compared with</param>
 /// <param name="Results">the others, in the order of the table</param>
-[TypeFormatterSource(typeof(HtmlFormatterSource), PreferredMimeTypes = ["text/html"])]
+[TypeFormatterSource(typeof(HtmlFormatterSource), PreferredMimeTypes = ["text/html", "text/plain"])]
 public sealed record Comparison(EvaluationResult Baseline, IReadOnlyList<EvaluationResult> Results)
 {
     /// <summary>Compares results with a baseline.</summary>

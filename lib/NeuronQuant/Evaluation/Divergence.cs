@@ -11,7 +11,7 @@ namespace NeuronQuant.Evaluation;
 /// KL(P || Q) = sum p (log p - log q) with the reference as P, over the whole vocabulary, in double precision. It sees every change that
 /// quantization makes, long before a benchmark moves: a question answered rightly says nothing about how nearly it was not.
 /// </remarks>
-[TypeFormatterSource(typeof(HtmlFormatterSource), PreferredMimeTypes = ["text/html"])]
+[TypeFormatterSource(typeof(HtmlFormatterSource), PreferredMimeTypes = ["text/html", "text/plain"])]
 public sealed record Divergence(string Reference, string Model, IReadOnlyList<double> Values, int SameTop)
 {
     private readonly double[] _sorted = [.. Values.Order()];

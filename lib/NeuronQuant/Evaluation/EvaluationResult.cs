@@ -27,7 +27,7 @@ public sealed record Score(string Metric, string Group, int Right, int Total)
 /// <param name="Metrics">the task's metrics, the one to report first</param>
 /// <param name="Samples">every answer, in the order of the questions</param>
 /// <param name="Groups">for each answer the part of the task it belongs to; empty text for none</param>
-[TypeFormatterSource(typeof(HtmlFormatterSource), PreferredMimeTypes = ["text/html"])]
+[TypeFormatterSource(typeof(HtmlFormatterSource), PreferredMimeTypes = ["text/html", "text/plain"])]
 public sealed record EvaluationResult(string Task, string Model, string Settings, IReadOnlyList<string> Metrics, IReadOnlyList<Sample> Samples,
     IReadOnlyList<string> Groups)
 {

@@ -14,7 +14,7 @@ namespace NeuronQuant.Evaluation;
 /// Two scores with overlapping intervals may still differ for certain, and the other way round: most questions are answered alike, and only
 /// the others count. So never compare two intervals; compare the answers. See <see cref="Statistics.McNemar"/>.
 /// </remarks>
-[TypeFormatterSource(typeof(HtmlFormatterSource), PreferredMimeTypes = ["text/html"])]
+[TypeFormatterSource(typeof(HtmlFormatterSource), PreferredMimeTypes = ["text/html", "text/plain"])]
 public sealed record PairedComparison(string Metric, string Model, string Baseline, int BothRight, int OnlyModel, int OnlyBaseline, int BothWrong)
 {
     /// <summary>Questions in all.</summary>

@@ -14,7 +14,7 @@ namespace NeuronQuant.Evaluation;
 /// Nats per token compare checkpoints of one model; between tokenizers only bits per byte can be compared. The windows slide
 /// (<see cref="Measure"/>), and a longer window or a shorter stride gives a lower perplexity: the two belong to the number.
 /// </remarks>
-[TypeFormatterSource(typeof(HtmlFormatterSource), PreferredMimeTypes = ["text/html"])]
+[TypeFormatterSource(typeof(HtmlFormatterSource), PreferredMimeTypes = ["text/html", "text/plain"])]
 public sealed record Perplexity(string Model, int Tokens, int Bytes, double Nats, int Window, int Stride)
 {
     /// <summary>Mean negative log-likelihood, in nats per token.</summary>

@@ -6,7 +6,7 @@ namespace NeuronQuant.Quantization;
 /// <param name="MeanSquared">mean of (w - scale * level)^2, in squared weight units</param>
 /// <param name="Sqnr">10 log10(sum w^2 / sum (w - scale * level)^2), dB; null when nothing was lost</param>
 /// <param name="Largest">the largest |w - scale * level|, in weight units</param>
-[TypeFormatterSource(typeof(HtmlFormatterSource), PreferredMimeTypes = ["text/html"])]
+[TypeFormatterSource(typeof(HtmlFormatterSource), PreferredMimeTypes = ["text/html", "text/plain"])]
 public sealed record QuantizationError(double MeanSquared, double? Sqnr, double Largest)
 {
     /// <summary>Compares codes and scales with the weight that they were made from.</summary>

@@ -7,7 +7,7 @@ namespace NeuronQuant.Quantization;
 /// <param name="Changed">how many codes differ from the intended ones</param>
 /// <param name="ChangedRows">in how many output channels at least one differs</param>
 /// <param name="LargestStep">the largest difference in codes (integer grids) or in levels (fp8)</param>
-[TypeFormatterSource(typeof(HtmlFormatterSource), PreferredMimeTypes = ["text/html"])]
+[TypeFormatterSource(typeof(HtmlFormatterSource), PreferredMimeTypes = ["text/html", "text/plain"])]
 public sealed record SecondRoundingResult(long Weights, long Changed, int ChangedRows, float LargestStep)
 {
     /// <summary>The changed codes as a share of all, percent.</summary>

@@ -12,7 +12,7 @@ namespace NeuronQuant.Quantization;
 /// <param name="Scales">bytes of their float32 scales</param>
 /// <param name="Kept">bytes of the linear modules that stay in bf16</param>
 /// <param name="Other">bytes of embeddings, norms and biases</param>
-[TypeFormatterSource(typeof(HtmlFormatterSource), PreferredMimeTypes = ["text/html"])]
+[TypeFormatterSource(typeof(HtmlFormatterSource), PreferredMimeTypes = ["text/html", "text/plain"])]
 public sealed record WeightBytes(long Codes, long Scales, long Kept, long Other)
 {
     /// <summary>All of them.</summary>

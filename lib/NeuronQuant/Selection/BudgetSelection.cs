@@ -16,7 +16,7 @@ namespace NeuronQuant.Selection;
 /// <param name="LostScore">sum of the scores of the modules that are quantized</param>
 /// <param name="TotalScore">sum of all scores: what is lost when everything is quantized</param>
 /// <param name="Bytes">bytes of all linear modules under this choice, scales included</param>
-[TypeFormatterSource(typeof(HtmlFormatterSource), PreferredMimeTypes = ["text/html"])]
+[TypeFormatterSource(typeof(HtmlFormatterSource), PreferredMimeTypes = ["text/html", "text/plain"])]
 public sealed record BudgetSelection(ModuleSelection Selection, ModuleScores Scores, double LostScore, double TotalScore, long Bytes)
 {
     /// <summary>Chooses under a number of bytes for all linear modules, scales included.</summary>

@@ -12,7 +12,7 @@ namespace NeuronQuant.Selection;
 /// <param name="Name">the measure</param>
 /// <param name="Unit">its unit</param>
 /// <param name="Values">one value a module; a module without one is never chosen</param>
-[TypeFormatterSource(typeof(HtmlFormatterSource), PreferredMimeTypes = ["text/html"])]
+[TypeFormatterSource(typeof(HtmlFormatterSource), PreferredMimeTypes = ["text/html", "text/plain"])]
 public sealed record ModuleScores(string Name, string Unit, IReadOnlyDictionary<ModuleName, double> Values)
 {
     /// <summary>True when the sum over modules means something: what all of them lose together, to first order.</summary>

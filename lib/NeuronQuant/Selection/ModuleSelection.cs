@@ -14,7 +14,7 @@ namespace NeuronQuant.Selection;
 /// <param name="Preview">what each entry matches</param>
 /// <param name="KeptWeights">weights that stay in bf16</param>
 /// <param name="Weights">weights of all linear modules</param>
-[TypeFormatterSource(typeof(HtmlFormatterSource), PreferredMimeTypes = ["text/html"])]
+[TypeFormatterSource(typeof(HtmlFormatterSource), PreferredMimeTypes = ["text/html", "text/plain"])]
 public sealed record ModuleSelection(
     string Rule, IReadOnlyList<ModuleName> Kept, IReadOnlyList<ModuleName> Ranked, IReadOnlyList<string> Entries, IReadOnlyList<ExclusionMatch> Preview, long KeptWeights, long Weights)
 {

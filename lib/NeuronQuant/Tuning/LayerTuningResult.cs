@@ -15,7 +15,7 @@ public sealed record LayerTuning(ModuleName Module, QuantizedWeight Weight, doub
 /// <summary>What a layer-wise method (gptq, gram) made of a model.</summary>
 /// <param name="Method">gptq or gram</param>
 /// <param name="Layers">each module, in the order of a forward pass</param>
-[TypeFormatterSource(typeof(HtmlFormatterSource), PreferredMimeTypes = ["text/html"])]
+[TypeFormatterSource(typeof(HtmlFormatterSource), PreferredMimeTypes = ["text/html", "text/plain"])]
 public sealed record LayerTuningResult(string Method, IReadOnlyList<LayerTuning> Layers)
 {
     /// <summary>Codes and scales of all modules, for a writer.</summary>

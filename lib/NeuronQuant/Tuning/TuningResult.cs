@@ -8,7 +8,7 @@ namespace NeuronQuant.Tuning;
 /// <param name="Method">autoround</param>
 /// <param name="Recipe">with which recipe</param>
 /// <param name="Blocks">each block, in the order of a forward pass</param>
-[TypeFormatterSource(typeof(HtmlFormatterSource), PreferredMimeTypes = ["text/html"])]
+[TypeFormatterSource(typeof(HtmlFormatterSource), PreferredMimeTypes = ["text/html", "text/plain"])]
 public sealed record TuningResult(string Method, TuningRecipe Recipe, IReadOnlyList<BlockTuning> Blocks)
 {
     /// <summary>What was not tuned, and what happens to it.</summary>

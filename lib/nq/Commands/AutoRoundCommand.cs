@@ -39,9 +39,7 @@ internal static class AutoRoundCommand
             throw new UsageException($"{state} holds the finished blocks of an interrupted run. Add --resume to go on, or delete it to start again.");
         recipe = recipe with { Samples = request.Samples ?? recipe.Samples, SequenceLength = request.SequenceLength };
         using var job = TuningJob.Open(request, recipe, cancellation);
-        var chosen = BlockTuners.Choose();
-        if (chosen.Tuner is not ManagedBlockTuner) Console.Error.WriteLine($"Blocks are tuned by {chosen}");
-        var tuned = CommandOutput.WithProgress("tuning", progress => AutoRound.Tune(job.Model, job.Grids, job.Calibration, recipe, chosen.Tuner, state,
+        var tuned = CommandOutput.WithProgress("tuning", progress => AutoRound.Tune(job.Model, job.Grids, job.Calibration, recipe, stateFolder: state,
             progress: step => progress((long)step.Layer * step.Iterations + step.Iteration + 1, (long)step.Layers * step.Iterations), cancellation: cancellation), cancellation);
         job.Finish(tuned.Modules, tuned.ToTable(), tuned.Blocks.Select(block => new
         {

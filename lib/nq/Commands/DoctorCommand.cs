@@ -3,7 +3,6 @@ using System.Runtime.InteropServices;
 using System.Runtime.Intrinsics;
 using NeuronQuant.Display;
 using NeuronQuant.Neuron;
-using NeuronQuant.Tuning;
 
 namespace NeuronQuant.CommandLine.Commands;
 
@@ -27,7 +26,7 @@ internal static class DoctorCommand
         var lines = Examine().ToArray();
         if (json)
         {
-            CommandOutput.Json(new { version = status.Version, items = lines, adapters = status.Adapters, status.Advice });
+            CommandOutput.Json(new { version = status.Version, items = lines, packages = status.Packages, status.Advice });
             return 0;
         }
         var table = new Table($"NeuronQuant {status.Version}", "item", "state", "what it means, or how to get it");
@@ -45,8 +44,6 @@ internal static class DoctorCommand
         yield return new Diagnosis("processors", $"{Environment.ProcessorCount}", RuntimeInformation.ProcessArchitecture.ToString());
         yield return new Diagnosis("memory", FormattableString.Invariant($"{GC.GetGCMemoryInfo().TotalAvailableMemoryBytes / (double)(1 << 30):0.0} GiB"), "checkpoints stream: a model need not fit");
         yield return Python();
-        var tuner = BlockTuners.Choose();
-        yield return new Diagnosis("tuning of blocks", tuner.Tuner.Name, tuner.Reason);
         bool device = Directory.Exists("/dev") && Directory.EnumerateFileSystemEntries("/dev", "neuron*").Any();
         yield return new Diagnosis("Neuron device", device ? "present" : "absent", device ? "this host can compile and run" : "quantizing, writing and auditing need none; running needs an Inf2 host");
     }

@@ -49,7 +49,6 @@ internal static class RunCommand
     private static async Task<int> RunAsync(BookRequest request, CancellationToken cancellation)
     {
         using var progress = new ProgressLine(Console.Error, Console.IsErrorRedirected);
-        Workbook.ProgressSink = progress.Show;
         var clock = Stopwatch.StartNew();
         void Starting(Notebook notebook)
         {
@@ -63,8 +62,7 @@ internal static class RunCommand
             var verdict = result.Failure is null ? "[green]ok[/]    " : "[red]failed[/]";
             Terminal.WriteLine($"{verdict} {Terminal.Escape(result.Executed.Name)}  {result.CellsRun} cells, {seconds} s");
         }
-        var failure = await BookRun.RunAsync(request, Starting, Finished, cancellation);
-        Workbook.ProgressSink = null;
+        var failure = await BookRun.RunAsync(request, Starting, Finished, progress.Show, cancellation);
         if (failure is not null)
         {
             Terminal.WriteError(failure.ToString());

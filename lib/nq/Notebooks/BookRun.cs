@@ -1,3 +1,5 @@
+using NeuronQuant.Display;
+
 namespace NeuronQuant.CommandLine.Notebooks;
 
 /// <summary>What a run was asked for.</summary>
@@ -20,9 +22,10 @@ internal static class BookRun
     /// <param name="request">What to run.</param>
     /// <param name="starting">Told before each notebook.</param>
     /// <param name="finished">Told after each notebook.</param>
+    /// <param name="progress">Told how far long calls in a cell are.</param>
     /// <param name="cancellation">Ends the running cell.</param>
     public static async Task<CellFailure?> RunAsync(BookRequest request, Action<Notebook> starting, Action<NotebookResult> finished,
-        CancellationToken cancellation)
+        Action<ProgressReport>? progress, CancellationToken cancellation)
     {
         var notebooks = request.Paths.Select(path => (path, notebook: Notebook.Load(path))).ToArray();
         Parameters.Check([.. notebooks.Select(pair => pair.notebook)], request.Values);
@@ -34,8 +37,7 @@ internal static class BookRun
         {
             cancellation.ThrowIfCancellationRequested();
             starting(notebook);
-            var result = await NotebookRunner.RunAsync(notebook, Path.GetDirectoryName(Path.GetFullPath(path))!, request.Values, request.Timeout,
-                cancellation);
+            var result = await NotebookProcess.RunAsync(path, notebook, request.Values, request.Timeout, progress, cancellation);
             result.Executed.Save(Path.Combine(request.Output, notebook.Name));
             finished(result);
             if (result.Failure is not null) return result.Failure;

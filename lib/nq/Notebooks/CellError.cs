@@ -1,22 +1,21 @@
 using System.Diagnostics;
-using Microsoft.CodeAnalysis;
+using System.Text.Json.Nodes;
+using KernelDiagnostic = Microsoft.DotNet.Interactive.Diagnostic;
 
 namespace NeuronQuant.CommandLine.Notebooks;
 
 /// <summary>Why a cell failed.</summary>
-/// <param name="Name">The exception's type, "CompilationError", "CellTimeout" or "Cancelled".</param>
+/// <param name="Name">The exception's type, "CompilationError", "CellTimeout", "Cancelled" or "ProcessEnded".</param>
 /// <param name="Message">What was found and expected.</param>
 /// <param name="Line">The cell's own line, from 1; 0 when it is not known.</param>
 /// <param name="Trace">What the notebook keeps: no path of the machine and no address, so that it is the same everywhere.</param>
 internal sealed record CellError(string Name, string Message, int Line, IReadOnlyList<string> Trace)
 {
     /// <summary>An error of the compiler, which ran nothing.</summary>
-    public static CellError Compilation(IEnumerable<Diagnostic> diagnostics)
+    public static CellError Compilation(IReadOnlyList<KernelDiagnostic> errors)
     {
-        var errors = diagnostics.Where(d => d.Severity == DiagnosticSeverity.Error)
-            .Select(d => (Line: d.Location.GetLineSpan().StartLinePosition.Line + 1,
-                Text: $"{d.Id}: {d.GetMessage(System.Globalization.CultureInfo.InvariantCulture)}")).ToArray();
-        return new CellError("CompilationError", errors[0].Text, errors[0].Line, [.. errors.Select(error => $"line {error.Line}: {error.Text}")]);
+        (int Line, string Text)[] lines = [.. errors.Select(error => (error.LinePositionSpan.Start.Line + 1, $"{error.Code}: {error.Message}"))];
+        return new CellError("CompilationError", lines[0].Text, lines[0].Line, [.. lines.Select(error => $"line {error.Line}: {error.Text}")]);
     }
 
     /// <summary>An exception that the cell threw.</summary>
@@ -32,8 +31,16 @@ internal sealed record CellError(string Name, string Message, int Line, IReadOnl
     }
 
     /// <summary>An error that the engine itself found.</summary>
-    public static CellError Engine(string name, string message, int line = 0) =>
-        new(name, message, line, line > 0 ? [$"line {line}: {message}"] : [message]);
+    public static CellError Engine(string name, string message) => new(name, message, 0, [message]);
+
+    /// <summary>The error as nbformat's output.</summary>
+    public JsonObject ToOutput() => new()
+    {
+        ["ename"] = Name,
+        ["evalue"] = Message,
+        ["output_type"] = "error",
+        ["traceback"] = new JsonArray([.. Trace.Select(line => (JsonNode)line)]),
+    };
 
     private static int LineOf(Exception exception, string cellFile)
     {

@@ -1,129 +1,90 @@
+using System.Globalization;
 using System.Text;
 using System.Text.Json.Nodes;
+using Microsoft.DotNet.Interactive.Events;
 
 namespace NeuronQuant.CommandLine.Notebooks;
 
-/// <summary>Collects what one cell shows, in the order in which it shows it.</summary>
+/// <summary>Collects what one cell shows, from the kernel's events, as nbformat's outputs.</summary>
 /// <remarks>
-/// The collector travels with the cell's own flow of execution, so text that another thread of the program writes at the same time does
-/// not become an output of the cell, while text from tasks that the cell started does. After the cell ended, or was given up, it is
-/// closed and later writes are dropped. A host that shows outputs while the cell runs is told each of them as it comes.
+/// An update changes the output that it belongs to. Mime types that end in "json" are kept as JSON, as Jupyter keeps them, everything else as
+/// lines. After the cell ended, or was given up, the collection is closed and later events are dropped.
 /// </remarks>
-/// <param name="live">Told each output, in nbformat; a shown value has a "display_id", and an update of it the type "update_display_data".</param>
-internal sealed class CellOutputs(Action<JsonObject>? live = null)
+internal sealed class CellOutputs
 {
-    private static readonly AsyncLocal<CellOutputs?> Flow = new();
     private readonly Lock _gate = new();
     private readonly JsonArray _outputs = [];
-    private readonly List<JsonObject> _displays = [];
+    private readonly Dictionary<string, JsonObject> _displays = [];
     private readonly StringBuilder _stream = new();
     private string? _streamName;
     private bool _isClosed;
 
-    /// <summary>The collector of the cell that is running here, if any.</summary>
-    public static CellOutputs? Current
-    {
-        get => Flow.Value;
-        set => Flow.Value = value;
-    }
-
-    /// <summary>Adds text of "stdout" or "stderr"; text that follows text of the same stream joins it.</summary>
-    public void AddStream(string name, string text)
+    /// <summary>Takes an event of the running cell.</summary>
+    /// <param name="shown">a value, an update or text of the console</param>
+    /// <param name="executionCount">the cell's number</param>
+    public void Add(DisplayEvent shown, int executionCount)
     {
         lock (_gate)
         {
-            if (_isClosed || text.Length == 0) return;
-            live?.Invoke(new JsonObject { ["name"] = name, ["output_type"] = "stream", ["text"] = text });
-            if (_streamName != name)
+            if (_isClosed || shown.Value is ShownValue) return; // a cell that ends with display(x) has shown x already
+            switch (shown)
             {
-                EndStream();
-                _streamName = name;
+                case StandardOutputValueProduced: Append("stdout", Text(shown)); break;
+                case StandardErrorValueProduced: Append("stderr", Text(shown)); break;
+                case DisplayedValueUpdated update when update.ValueId is { } id && _displays.TryGetValue(id, out var place): place["data"] = Data(update); break;
+                case ReturnValueProduced: Append(new JsonObject { ["data"] = Data(shown), ["execution_count"] = executionCount, ["metadata"] = new JsonObject(), ["output_type"] = "execute_result" }); break;
+                case DisplayedValueProduced or DisplayedValueUpdated:
+                    var output = new JsonObject { ["data"] = Data(shown), ["metadata"] = new JsonObject(), ["output_type"] = "display_data" };
+                    Append(output);
+                    if (shown.ValueId is { } shownId) _displays[shownId] = output;
+                    break;
             }
-            _stream.Append(text);
         }
     }
 
-    /// <summary>Adds a shown value and returns its place, for an update.</summary>
-    public JsonObject AddDisplay(JsonObject data)
-    {
-        var output = new JsonObject { ["data"] = data, ["metadata"] = new JsonObject(), ["output_type"] = "display_data" };
-        lock (_gate)
-            if (!_isClosed)
-            {
-                EndStream();
-                _outputs.Add(output);
-                _displays.Add(output);
-                Tell(output, "display_data");
-            }
-        return output;
-    }
-
-    /// <summary>Puts another value where an earlier one was shown.</summary>
-    public void Replace(JsonObject output, JsonObject data)
-    {
-        lock (_gate)
-            if (!_isClosed)
-            {
-                output["data"] = data;
-                Tell(output, "update_display_data");
-            }
-    }
-
-    /// <summary>Adds the value of the cell's last expression.</summary>
-    public void AddResult(int executionCount, JsonObject data) => Add(new JsonObject
-    {
-        ["data"] = data,
-        ["execution_count"] = executionCount,
-        ["metadata"] = new JsonObject(),
-        ["output_type"] = "execute_result",
-    });
-
-    /// <summary>Adds what went wrong.</summary>
-    public void AddError(CellError error) => Add(Describe(error));
-
-    /// <summary>An error as an output.</summary>
-    public static JsonObject Describe(CellError error) => new()
-    {
-        ["ename"] = error.Name,
-        ["evalue"] = error.Message,
-        ["output_type"] = "error",
-        ["traceback"] = new JsonArray([.. error.Trace.Select(line => (JsonNode)line)]),
-    };
-
-    /// <summary>Ends the collection and returns it, streams split into lines.</summary>
-    public JsonArray Close()
+    /// <summary>Ends the collection and returns it.</summary>
+    /// <param name="error">what went wrong; null when nothing did</param>
+    public JsonArray Close(CellError? error)
     {
         lock (_gate)
         {
             EndStream();
+            if (error is not null) _outputs.Add((JsonNode)error.ToOutput());
             _isClosed = true;
             return (JsonArray)_outputs.DeepClone();
         }
     }
 
-    private void Add(JsonObject output)
+    private static string Text(DisplayEvent shown) => shown.FormattedValues.FirstOrDefault()?.Value ?? "";
+
+    private static JsonObject Data(DisplayEvent shown)
     {
-        lock (_gate)
-        {
-            EndStream();
-            _outputs.Add(output);
-            live?.Invoke((JsonObject)output.DeepClone());
-        }
+        var data = new JsonObject();
+        foreach (var formatted in shown.FormattedValues.OrderBy(value => value.MimeType, StringComparer.Ordinal))
+            data[formatted.MimeType] = formatted.MimeType.EndsWith("json", StringComparison.Ordinal) ? JsonNode.Parse(formatted.Value) : Cell.Split(formatted.Value.ReplaceLineEndings("\n"));
+        if (data.Count == 0) data["text/plain"] = Cell.Split(Convert.ToString(shown.Value, CultureInfo.InvariantCulture) ?? "");
+        return data;
+    }
+
+    private void Append(JsonObject output)
+    {
+        EndStream();
+        _outputs.Add((JsonNode)output);
     }
 
     // A cell may print a line a thousand times over: joining texts one by one would copy all that stands, each time.
+    private void Append(string name, string text)
+    {
+        if (text.Length == 0) return;
+        if (_streamName != name) EndStream();
+        _streamName = name;
+        _stream.Append(text.ReplaceLineEndings("\n"));
+    }
+
     private void EndStream()
     {
         if (_streamName is null) return;
-        _outputs.Add(new JsonObject { ["name"] = _streamName, ["output_type"] = "stream", ["text"] = Cell.Split(_stream.ToString()) });
+        _outputs.Add((JsonNode)new JsonObject { ["name"] = _streamName, ["output_type"] = "stream", ["text"] = Cell.Split(_stream.ToString()) });
         (_streamName, _) = (null, _stream.Clear());
-    }
-
-    private void Tell(JsonObject output, string type)
-    {
-        if (live is null) return;
-        var told = (JsonObject)output.DeepClone();
-        (told["output_type"], told["display_id"]) = (type, _displays.IndexOf(output));
-        live(told);
     }
 }

@@ -65,8 +65,8 @@ public class FigureFormatsTests
         dynamic data = attribute;
         var source = Activator.CreateInstance((Type)data.FormatterSourceType)!;
         var formatters = ((IEnumerable<object>)((dynamic)source).CreateTypeFormatters()).ToArray();
-        Assert.Equal(["text/html", "application/vnd.plotly.v1+json"], formatters.Select(f => (string)((dynamic)f).MimeType));
-        Assert.Equal(["text/html", "application/vnd.plotly.v1+json"], (string[])data.PreferredMimeTypes);
+        Assert.Equal(["text/html", "application/vnd.plotly.v1+json", "text/plain"], formatters.Select(f => (string)((dynamic)f).MimeType));
+        Assert.Equal(["text/html", "application/vnd.plotly.v1+json", "text/plain"], (string[])data.PreferredMimeTypes);
         var figure = Figure.Line("t").Add("s", [1, 2]);
         var writer = new StringWriter();
         Assert.True(((dynamic)formatters[0]).Format((object)figure, (TextWriter)writer));
@@ -77,7 +77,7 @@ public class FigureFormatsTests
     [Fact]
     public void TheHtmlSourceServesAnyTypeWithToHtml()
     {
-        var formatter = new HtmlFormatterSource().CreateTypeFormatters().Cast<TypeFormatter>().Single();
+        var formatter = new HtmlFormatterSource().CreateTypeFormatters().Cast<TypeFormatter>().Single(one => one.MimeType == "text/html");
         var table = new Table("t", "a").Row(1);
         var writer = new StringWriter();
         Assert.True(formatter.Format(table, writer));

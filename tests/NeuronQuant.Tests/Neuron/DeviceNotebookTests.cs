@@ -77,8 +77,8 @@ public sealed class DeviceNotebookTests : IDisposable
     {
         string[] sizes = ["batch=2", "sequence=2048", "answer=256", "questions=6", "runs=4"];
         var values = Parameters.Parse([$"output={At("out")}", $"python={python}", $"standIn={At("stand-in")}", $"gsm8k={At("gsm8k")}", .. sizes]);
-        return NotebookRunner.RunAsync(Notebook.Load(Repository.PathOf("notebooks", "08-inf2.ipynb")), Repository.PathOf("notebooks"), values,
-            TimeSpan.FromMinutes(2), TestContext.Current.CancellationToken);
+        var prepared = NotebookRunner.Prepare(Notebook.Load(Repository.PathOf("notebooks", "08-inf2.ipynb")), values);
+        return NotebookRunner.RunAsync(prepared, Repository.PathOf("notebooks"), TimeSpan.FromMinutes(2), cancellation: TestContext.Current.CancellationToken);
     }
 
     // Python and all that it starts carry the stand-in's path in their environment.

@@ -12,22 +12,28 @@ using Xunit;
 namespace NeuronQuant.Tests.Neuron;
 
 /// <summary>
-/// What every host of Python must do, with the fake NxD Inference in place of the real one: it checks what the loader would check. Which host
-/// it is, PythonForTests says: a child process here, this process in NeuronQuant.Interop.Tests, which compiles this file as well.
+/// What every host of Python must do, with the fake NxD Inference in place of the real one: it checks what the loader would check.
 /// </summary>
-public sealed class NeuronSessionTests : IDisposable
+public abstract class NeuronSessionTests : IDisposable
 {
     private static readonly TimeSpan Named = TimeSpan.FromSeconds(5); // within which a cancelled call must have ended
     private static readonly TimeSpan Patience = TimeSpan.FromSeconds(30); // to get as far as the step, on a busy machine
     private readonly TestSession _session = new();
 
-    public void Dispose() => _session.Dispose();
+    /// <summary>Opens the host at hand with a fake that fails at a step.</summary>
+    protected abstract Task<IPythonHost> Host(string trouble = "", string? first = null);
+
+    public void Dispose()
+    {
+        _session.Dispose();
+        GC.SuppressFinalize(this);
+    }
 
     [Fact]
     public async Task A_folder_is_loaded_without_quantizing_compiled_benchmarked_graded_and_compared()
     {
         var log = new List<string>();
-        await using var session = await _session.Start(await PythonForTests.Host(), log);
+        await using var session = await _session.Start(await Host(), log);
         Assert.False(await session.Compile());
         await session.Load();
         Assert.Contains(log, line => line.StartsWith("tracing", StringComparison.Ordinal));
@@ -64,7 +70,7 @@ public sealed class NeuronSessionTests : IDisposable
             return [(new TensorDeclaration(tensor.Name, tensor.Type, tensor.Shape), bytes)];
         });
         var options = new SessionOptions(_session.Model.PathOf("graphs"), NeedDevice: false);
-        await using var session = await NeuronSession.Start(await PythonForTests.Host(), ToyConformance.Setup(record, folder, tpDegree: 2), demo, options);
+        await using var session = await NeuronSession.Start(await Host(), ToyConformance.Setup(record, folder, tpDegree: 2), demo, options);
         await session.Load();
         int[] ids = [1, 17, 5, 63, 17, 200, 40];
         float[] given = Assert.Single(await session.NextLogits([ids]));
@@ -80,10 +86,10 @@ public sealed class NeuronSessionTests : IDisposable
     [Fact]
     public async Task Values_may_change_without_compiling_again_and_modules_may_not()
     {
-        await using (var session = await _session.Start(await PythonForTests.Host())) Assert.False(await session.Compile());
+        await using (var session = await _session.Start(await Host())) Assert.False(await session.Compile());
         Directory.Move(_session.Model.PathOf("q"), _session.Model.PathOf("q2"));
         var moved = _session.Setup with { Config = _session.Setup.Config.With("quantized_checkpoints_path", _session.Model.PathOf("q2")) };
-        await using (var session = await _session.Start(await PythonForTests.Host(), setup: moved)) Assert.True(await session.Compile());
+        await using (var session = await _session.Start(await Host(), setup: moved)) Assert.True(await session.Compile());
         string key = CompileCache.KeyOf(_session.Setup, _session.Model.Folder);
         foreach (var other in new[]
         {
@@ -99,7 +105,7 @@ public sealed class NeuronSessionTests : IDisposable
     {
         using var cancel = new CancellationTokenSource();
         var worker = new TaskCompletionSource<int>();
-        var host = await PythonForTests.Host("compile:hang");
+        var host = await Host("compile:hang");
         await using var session = await _session.Start(host, log: line =>
         {
             if (Regex.Match(line, @"started worker (\d+)") is { Success: true } match) worker.TrySetResult(int.Parse(match.Groups[1].Value, System.Globalization.CultureInfo.InvariantCulture));
@@ -108,7 +114,7 @@ public sealed class NeuronSessionTests : IDisposable
         int grandchild = await worker.Task.WaitAsync(Patience);
         cancel.Cancel();
         await Assert.ThrowsAnyAsync<OperationCanceledException>(() => run.WaitAsync(Named));
-        _session.AssertNothingLeft((host as IPythonHost as ChildProcessHost)?.ProcessId, grandchild, compiled: false);
+        _session.AssertNothingLeft((host as ChildProcessHost)?.ProcessId, grandchild, compiled: false);
     }
 
     [Theory]
@@ -118,7 +124,7 @@ public sealed class NeuronSessionTests : IDisposable
     [InlineData("load:busy", NeuronFailure.DeviceBusy, "neuron-ls")]
     public async Task A_failure_has_a_name_and_a_remedy(string trouble, NeuronFailure failure, string words)
     {
-        var host = await PythonForTests.Host(trouble);
+        var host = await Host(trouble);
         await using var session = await _session.Start(host);
         var error = await Assert.ThrowsAsync<NeuronRunException>(() => TestSession.Go(session));
         Assert.Equal(failure, error.Failure);
@@ -134,7 +140,7 @@ public sealed class NeuronSessionTests : IDisposable
     {
         File.Delete(Path.Combine(_session.Model.PathOf("q"), QuantizationRecord.FileName)); // with its record the check would refuse before Python is asked
         var setup = _session.Setup with { Config = _session.Setup.Config.With("modules_to_not_convert", new JsonArray("lm_head")) };
-        await using var session = await _session.Start(await PythonForTests.Host(), setup: setup);
+        await using var session = await _session.Start(await Host(), setup: setup);
         var error = await Assert.ThrowsAsync<NeuronRunException>(() => TestSession.Go(session));
         Assert.Equal(NeuronFailure.CheckpointContradicts, error.Failure);
         Assert.Contains("layers.1.mlp", error.Message, StringComparison.Ordinal);
@@ -144,8 +150,8 @@ public sealed class NeuronSessionTests : IDisposable
     public async Task What_is_wrong_from_the_start_is_refused_at_the_start()
     {
         var bad = _session.Setup with { Config = _session.Setup.Config.With("quantization_dtype", "fp8") };
-        Assert.Equal(NeuronFailure.ConfigRefused, (await Assert.ThrowsAsync<NeuronRunException>(async () => await _session.Start(await PythonForTests.Host(), setup: bad))).Failure);
-        await using var session = await NeuronSession.Start(await PythonForTests.Host(), _session.Setup, _session.Model.Folder, new SessionOptions(_session.Model.PathOf("cache")));
+        Assert.Equal(NeuronFailure.ConfigRefused, (await Assert.ThrowsAsync<NeuronRunException>(async () => await _session.Start(await Host(), setup: bad))).Failure);
+        await using var session = await NeuronSession.Start(await Host(), _session.Setup, _session.Model.Folder, new SessionOptions(_session.Model.PathOf("cache")));
         if (session.Environment.Devices.Count == 0)
             Assert.Equal(NeuronFailure.NoDevice, (await Assert.ThrowsAsync<NeuronRunException>(() => session.Load())).Failure);
     }
@@ -155,11 +161,24 @@ public sealed class NeuronSessionTests : IDisposable
     {
         Directory.CreateDirectory(_session.Model.PathOf("site/neuronx_distributed_inference-0.9.17334.dist-info"));
         File.WriteAllText(_session.Model.PathOf("site/neuronx_distributed_inference-0.9.17334.dist-info/METADATA"), "Metadata-Version: 2.1\nName: neuronx-distributed-inference\nVersion: 0.9.17334\n");
-        var host = await PythonForTests.Host(first: _session.Model.PathOf("site"));
+        var host = await Host(first: _session.Model.PathOf("site"));
         var error = await Assert.ThrowsAsync<NeuronRunException>(async () => await _session.Start(host));
         Assert.Equal(NeuronFailure.WrongSdk, error.Failure);
         Assert.Contains("SDK 2.29.0 is installed", error.Message, StringComparison.Ordinal);
         Assert.Contains("2.28.1", error.Remedy, StringComparison.Ordinal);
         _session.AssertNothingLeft(null, null, compiled: false);
     }
+}
+
+/// <summary>Python as a child process, as a job uses it.</summary>
+public sealed class ChildProcessSessionTests : NeuronSessionTests
+{
+    protected override async Task<IPythonHost> Host(string trouble = "", string? first = null) => await PythonForTests.Host(trouble, first: first);
+}
+
+/// <summary>Python in this process, as a notebook uses it. One at a time: a process has one Python.</summary>
+[Collection("notebooks")] // One Python and one headless engine in a process.
+public sealed class InProcessSessionTests : NeuronSessionTests
+{
+    protected override Task<IPythonHost> Host(string trouble = "", string? first = null) => PythonForTests.InProcess(trouble, first);
 }

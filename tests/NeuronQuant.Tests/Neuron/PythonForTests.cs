@@ -22,6 +22,24 @@ internal static class PythonForTests
         Interpreter(), new Dictionary<string, string> { ["FAKE_NXDI"] = trouble, ["FAKE_NXDI_WORKER"] = worker, ["PATH"] = $"{Fake}{Path.PathSeparator}{Environment.GetEnvironmentVariable("PATH")}" },
         ModulePath: first is null ? [Fake] : [first, Fake], Silence: silence));
 
+    /// <summary>Python in this process with the fake; where this Python has no library the test is skipped and says so.</summary>
+    public static async Task<IPythonHost> InProcess(string trouble = "", string? first = null)
+    {
+        for (int turn = 0; ; turn++, await Task.Delay(100, TestContext.Current.CancellationToken))
+        {
+            var attempt = await InProcessPythonHost.TryStart(Options(trouble, first), TestContext.Current.CancellationToken);
+            if (attempt.Host is { } host) return host;
+            // Tests of other classes use the Python of this process too.
+            if (attempt.Reason == InProcessPythonHost.Busy && turn < 600) continue;
+            Assert.Skip($"Python does not run in this process: {attempt.Reason}");
+        }
+    }
+
+    /// <summary>The fake and its trouble, as options of either host.</summary>
+    public static ChildProcessOptions Options(string trouble = "", string? first = null) => new(
+        Interpreter(), new Dictionary<string, string> { ["FAKE_NXDI"] = trouble, ["PATH"] = $"{Fake}{Path.PathSeparator}{Environment.GetEnvironmentVariable("PATH")}" },
+        ModulePath: first is null ? [Fake] : [first, Fake]);
+
     /// <summary>An interpreter whose fake fails at a step, for what starts Python itself.</summary>
     public static string InterpreterWith(string trouble, string script)
     {

@@ -16,7 +16,7 @@ public sealed class BookRunTests : IDisposable
     {
         Directory.CreateDirectory(At("notebooks", "solutions"));
         Save("00-start.ipynb", ("markdown", "# Start & go\n\nSee [next](01-next.ipynb#part).\n\n| a | b |\n|---|---|\n| 1 | 2 |", null),
-            ("code", "#r \"../lib/NeuronQuant.dll\"\nusing NeuronQuant.Display;", null), ("code", "int layers = 3; // how many", "parameters"),
+            ("code", $"#r \"{typeof(Workbook).Assembly.Location}\"\nusing NeuronQuant.Display;", null), ("code", "int layers = 3; // how many", "parameters"),
                 ("code", FigureCell, null));
         Save("01-next.ipynb", ("markdown", "# Next", null), ("code", "Console.WriteLine(\"a < b\");\nnew[] { 1, 2 }", null));
         File.WriteAllText(At("notebooks", "solutions", "broken.ipynb"), "not run");
@@ -87,6 +87,32 @@ public sealed class BookRunTests : IDisposable
         var executed = Notebook.Load(At("out", "00-start.ipynb"));
         Assert.Equal("error", (string)executed.Cells[2].Outputs.Single()!["output_type"]!);
         Assert.Empty(executed.Cells[3].Outputs);
+    }
+
+    [Theory]
+    [InlineData("System.Environment.Exit(3);", "exit code 3")]
+    [InlineData("void F() { F(); G(); }\nvoid G() { }\nF();", "exit code 134, aborted: a stack overflow")]
+    public async Task ACellThatEndsItsProcessIsNamedAndTheBookIsNot(string source, string message)
+    {
+        Save("00-start.ipynb", ("code", "1", null), ("code", source, null));
+        var error = new StringWriter();
+        Assert.Equal(1, await Nq(error, "run", At("notebooks"), "--out", At("out")));
+        Assert.StartsWith("00-start.ipynb, cell 2 (id c2): ProcessEnded: ", error.ToString().Trim(), StringComparison.Ordinal);
+        Assert.Contains(message, error.ToString(), StringComparison.Ordinal);
+        var executed = Notebook.Load(At("out", "00-start.ipynb"));
+        Assert.Equal("1", NotebookText.Plain(executed.Cells[0].Outputs.Single()));
+        Assert.Equal("ProcessEnded", (string)executed.Cells[1].Outputs.Single()!["ename"]!);
+    }
+
+    [Fact]
+    public async Task TagsMeanWhatTheyMeanToNbclient()
+    {
+        Save("00-start.ipynb", ("code", "throw new Exception(\"shown\");", "raises-exception"), ("code", "throw new Exception(\"never\");", "skip-execution"), ("code", "2", null));
+        Assert.Equal(0, await Nq("run", At("notebooks", "00-start.ipynb"), "--out", At("out")));
+        var cells = Notebook.Load(At("out", "00-start.ipynb")).Cells;
+        Assert.Equal("shown", (string)cells[0].Outputs.Single()!["evalue"]!);
+        Assert.Empty(cells[1].Outputs);
+        Assert.Equal("2", NotebookText.Plain(cells[2].Outputs.Single()));
     }
 
     [Fact]

@@ -62,7 +62,7 @@ public partial class CommittedNotebookTests
     {
         var committed = Notebook.Load(Repository.PathOf(file));
         var folder = Path.GetDirectoryName(Repository.PathOf(file))!;
-        var result = await NotebookRunner.RunAsync(committed.Clone(), folder, Parameters.Parse([]), TimeSpan.FromMinutes(5), TestContext.Current.CancellationToken);
+        var result = await NotebookRunner.RunAsync(NotebookRunner.Prepare(committed, Parameters.Parse([])), folder, TimeSpan.FromMinutes(5), cancellation: TestContext.Current.CancellationToken);
         Assert.True(result.Failure is null, $"{result.Failure}");
         Assert.Null(new NotebookComparer(committed, result.Executed, Tolerance).FirstDifference());
         Assert.DoesNotContain(Repository.Root, result.Executed.ToJson(), StringComparison.Ordinal);

@@ -1,6 +1,6 @@
 using System.Diagnostics;
-using NeuronQuant.CommandLine.Kernel;
-using NeuronQuant.Neuron;
+using NeuronQuant.CommandLine;
+using NeuronQuant.CommandLine.Notebooks;
 using Xunit;
 
 namespace NeuronQuant.Tests.Notebooks;
@@ -9,7 +9,7 @@ namespace NeuronQuant.Tests.Notebooks;
 /// <remarks>Every folder that Jupyter and IPython write to is the temporary one, so that nothing of the user's is read or changed.</remarks>
 public sealed class JupyterForTests : IDisposable
 {
-    private const string Needed = "import nbclient, ipykernel, nbformat";
+    private const string Needed = "import nbclient, nbformat";
     private static readonly Lazy<string?> Found = new(() => new[] { "python3", "python", "/usr/bin/python3" }.FirstOrDefault(program => Succeeds(program, "-c", Needed)));
 
     /// <summary>The Python.</summary>
@@ -17,7 +17,7 @@ public sealed class JupyterForTests : IDisposable
     {
         get
         {
-            Assert.SkipUnless(Found.Value is not null, "no Python with nbclient, ipykernel and nbformat: install python3-nbclient and python3-ipykernel (Debian) to test the Jupyter kernel");
+            Assert.SkipUnless(Found.Value is not null, "no Python with nbclient and nbformat: install python3-nbclient (Debian) to test the Jupyter kernel");
             return Found.Value!;
         }
     }
@@ -26,8 +26,18 @@ public sealed class JupyterForTests : IDisposable
     public string Folder { get; } = Directory.CreateTempSubdirectory("jupyter-").FullName;
 
     /// <summary>Installs the kernel under its standard name or another.</summary>
-    public string Install(string name = KernelSpec.StandardName, string? python = null) =>
-        KernelSpec.Install(KernelSpec.Kernels(Folder), name, PythonInterpreter.Find(python ?? Python), overwrite: false);
+    public string Install(string name = KernelSpec.StandardName)
+    {
+        try
+        {
+            return KernelSpec.Install(KernelSpec.Kernels(Folder), name, overwrite: true);
+        }
+        catch (UsageException error)
+        {
+            Assert.Skip($"the tool of .NET Interactive is not here: {error.Message}");
+            throw;
+        }
+    }
 
     /// <summary>How to start a program of Jupyter's with everything in the temporary folder.</summary>
     public ProcessStartInfo Start(string program, params string[] arguments)
@@ -78,7 +88,7 @@ public sealed class JupyterForTests : IDisposable
     {
         try
         {
-            return char.IsAsciiDigit(Path.GetFileName(process)[0]) && File.ReadAllText(Path.Combine(process, "cmdline")).Contains("kernel\0serve", StringComparison.Ordinal)
+            return char.IsAsciiDigit(Path.GetFileName(process)[0]) && File.ReadAllText(Path.Combine(process, "cmdline")).Contains("Microsoft.DotNet.Interactive.App", StringComparison.Ordinal)
                 && File.ReadAllText(Path.Combine(process, "environ")).Contains(Folder, StringComparison.Ordinal);
         }
         catch (Exception exception) when (exception is IOException or UnauthorizedAccessException)

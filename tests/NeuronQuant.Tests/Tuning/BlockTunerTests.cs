@@ -6,10 +6,7 @@ using Xunit;
 
 namespace NeuronQuant.Tests.Tuning;
 
-/// <summary>
-/// What every tuner of blocks must do. Which tuner it is, TunerForTests says: the managed kernels here, TorchSharp in NeuronQuant.Interop.Tests,
-/// which compiles this file as well.
-/// </summary>
+/// <summary>What a tuner of blocks must do.</summary>
 public class BlockTunerTests
 {
     [Theory]

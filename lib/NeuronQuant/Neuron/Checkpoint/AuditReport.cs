@@ -60,7 +60,7 @@ public sealed record AuditedModule(ModuleName Module, string Stored, long Weight
 /// <param name="Plan">what the written folder was compared with, in words</param>
 /// <param name="Modules">every linear module, in the order of a forward pass</param>
 /// <param name="Findings">every defect</param>
-[TypeFormatterSource(typeof(HtmlFormatterSource), PreferredMimeTypes = ["text/html"])]
+[TypeFormatterSource(typeof(HtmlFormatterSource), PreferredMimeTypes = ["text/html", "text/plain"])]
 public sealed record AuditReport(CheckpointLayout Layout, string Plan, IReadOnlyList<AuditedModule> Modules, IReadOnlyList<AuditFinding> Findings)
 {
     /// <summary>True when nothing was found.</summary>

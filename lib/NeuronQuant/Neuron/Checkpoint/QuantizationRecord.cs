@@ -19,7 +19,7 @@ namespace NeuronQuant.Neuron;
 /// <param name="Method">how they were chosen: rtn (round to nearest), autoround, gptq or gram</param>
 /// <param name="Source">name of the source's folder or file</param>
 /// <param name="LibraryVersion">version of the library that wrote it</param>
-[TypeFormatterSource(typeof(HtmlFormatterSource), PreferredMimeTypes = ["text/html"])]
+[TypeFormatterSource(typeof(HtmlFormatterSource), PreferredMimeTypes = ["text/html", "text/plain"])]
 public sealed record QuantizationRecord(
     string QuantizationDtype, string QuantizationType, IReadOnlyList<string> ModulesToNotConvert, string Layout, string Grid, string Method,
     string Source, string LibraryVersion)

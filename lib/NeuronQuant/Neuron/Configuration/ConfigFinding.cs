@@ -36,7 +36,7 @@ public sealed record ConfigFinding(ConfigSeverity Severity, string Option, strin
 /// <param name="Setup">what was checked</param>
 /// <param name="Findings">errors first, then warnings</param>
 /// <param name="Notes">true and harmless, but worth knowing: what was not checked, how to load afterwards</param>
-[TypeFormatterSource(typeof(HtmlFormatterSource), PreferredMimeTypes = ["text/html"])]
+[TypeFormatterSource(typeof(HtmlFormatterSource), PreferredMimeTypes = ["text/html", "text/plain"])]
 public sealed record ConfigReport(NeuronSetup Setup, IReadOnlyList<ConfigFinding> Findings, IReadOnlyList<string> Notes)
 {
     /// <summary>True when no finding is an error.</summary>

@@ -15,7 +15,7 @@ namespace NeuronQuant.Neuron;
 /// Immutable: <see cref="With"/> makes a copy. A property of an option that has the wrong type gives the default; the check reports it.
 /// Defaults: nxd-inference models/config.py (SDK 2.28), the lines are in the facts of each check.
 /// </remarks>
-[TypeFormatterSource(typeof(HtmlFormatterSource), PreferredMimeTypes = ["text/html"])]
+[TypeFormatterSource(typeof(HtmlFormatterSource), PreferredMimeTypes = ["text/html", "text/plain"])]
 public sealed class NeuronConfig
 {
     private readonly JsonObject _options;

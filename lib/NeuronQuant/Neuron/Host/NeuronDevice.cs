@@ -40,7 +40,7 @@ public sealed record DeviceOptions(string Python, string CacheFolder, string Sta
 /// <summary>One step of a run: its result, or a note that it was not run.</summary>
 /// <param name="Name">compile, load, …</param>
 /// <param name="Result">what the step gave; null when it was not run</param>
-[TypeFormatterSource(typeof(HtmlFormatterSource), PreferredMimeTypes = ["text/html"])]
+[TypeFormatterSource(typeof(HtmlFormatterSource), PreferredMimeTypes = ["text/html", "text/plain"])]
 public sealed record DeviceStep<T>(string Name, T? Result) where T : class
 {
     /// <summary>The result's own HTML, or the note.</summary>
@@ -59,7 +59,7 @@ public sealed record DeviceStep<T>(string Name, T? Result) where T : class
 /// Nothing is guessed from the machine: with "none" no Python is looked for, so that the outputs are the same everywhere. A step that fails
 /// ends Python and all that it started before the error is passed on, since a notebook stops there and would not dispose anything.
 /// </remarks>
-[TypeFormatterSource(typeof(HtmlFormatterSource), PreferredMimeTypes = ["text/html"])]
+[TypeFormatterSource(typeof(HtmlFormatterSource), PreferredMimeTypes = ["text/html", "text/plain"])]
 public sealed class NeuronDevice : IAsyncDisposable
 {
     private NeuronDevice(NeuronSession? session, bool isStandIn) => (Session, IsStandIn) = (session, isStandIn);

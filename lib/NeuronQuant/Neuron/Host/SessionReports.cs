@@ -42,7 +42,7 @@ public sealed record BenchmarkPart(double LatencyMsP50, double LatencyMsP90, dou
 /// <param name="E2eModel">a whole generation</param>
 /// <param name="ContextEncodingModel">the prompt</param>
 /// <param name="TokenGenerationModel">one token</param>
-[TypeFormatterSource(typeof(HtmlFormatterSource), PreferredMimeTypes = ["text/html"])]
+[TypeFormatterSource(typeof(HtmlFormatterSource), PreferredMimeTypes = ["text/html", "text/plain"])]
 public sealed record BenchmarkReport(int Runs, int BatchSize, BenchmarkPart? E2eModel, BenchmarkPart? ContextEncodingModel, BenchmarkPart? TokenGenerationModel)
 {
     /// <summary>Median milliseconds to the first token.</summary>
@@ -76,7 +76,7 @@ public sealed record NeuronMemory(int? Pid, long DeviceBytes, long HostBytes, IR
 
 /// <summary>Memory of every Neuron runtime on the machine.</summary>
 /// <param name="Runtimes">one for each process that uses a device</param>
-[TypeFormatterSource(typeof(HtmlFormatterSource), PreferredMimeTypes = ["text/html"])]
+[TypeFormatterSource(typeof(HtmlFormatterSource), PreferredMimeTypes = ["text/html", "text/plain"])]
 public sealed record MemoryReport(IReadOnlyList<NeuronMemory> Runtimes)
 {
     /// <summary>Bytes on all devices.</summary>

@@ -13,7 +13,7 @@ namespace NeuronQuant.Neuron;
 /// <param name="OnDevice">the device's greedy answer</param>
 /// <param name="InEngine">the answer of this library's engine with the same codes</param>
 /// <param name="StandIn">whether something stood in for the device</param>
-[TypeFormatterSource(typeof(HtmlFormatterSource), PreferredMimeTypes = ["text/html"])]
+[TypeFormatterSource(typeof(HtmlFormatterSource), PreferredMimeTypes = ["text/html", "text/plain"])]
 public sealed record ToyReport(ConformanceReport Bytes, LogitsAgreement Logits, string Prompt, string OnDevice, string InEngine, bool StandIn)
 {
     /// <summary>

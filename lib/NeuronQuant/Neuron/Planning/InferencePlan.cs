@@ -29,7 +29,7 @@ public sealed record PlanRequest(
 /// it grows with the text. Norms, which every core holds whole, are split here like the rest: they are 0.003 % of a 12B model. Device
 /// figures: data/neuron. Formula and reference values: the workbook's facts on Inf2, section 5.
 /// </remarks>
-[TypeFormatterSource(typeof(HtmlFormatterSource), PreferredMimeTypes = ["text/html"])]
+[TypeFormatterSource(typeof(HtmlFormatterSource), PreferredMimeTypes = ["text/html", "text/plain"])]
 public sealed record InferencePlan
 {
     /// <summary>Bytes of a GiB.</summary>

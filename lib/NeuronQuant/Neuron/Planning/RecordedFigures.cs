@@ -18,7 +18,7 @@ public sealed record RecordedRow(string Method, double Gsm8kPercent, double? Wei
 /// <param name="Model">on which model</param>
 /// <param name="ModulesToNotConvert">the exclusion list that was used</param>
 /// <param name="Rows">the table</param>
-[TypeFormatterSource(typeof(HtmlFormatterSource), PreferredMimeTypes = ["text/html"])]
+[TypeFormatterSource(typeof(HtmlFormatterSource), PreferredMimeTypes = ["text/html", "text/plain"])]
 public sealed record RecordedFigures(string Source, string Model, IReadOnlyList<string> ModulesToNotConvert, IReadOnlyList<RecordedRow> Rows)
 {
     private static readonly JsonSerializerOptions Options = new()

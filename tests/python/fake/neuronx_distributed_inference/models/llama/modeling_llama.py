@@ -35,7 +35,7 @@ def trouble(step):
             time.sleep(0.01)  # Python code: an interrupt reaches it
     if failure == "native":
         print("native code holds on")
-        time.sleep(4)  # one call into native code: an interrupt waits for its end
+        time.sleep(8)  # one call into native code: an interrupt waits for its end
     if failure == "stop":
         os.kill(os.getpid(), 19)  # SIGSTOP: alive, and silent
 
