@@ -87,6 +87,12 @@ public enum CheckpointFailure
     /// <summary>The tensor's type cannot be read as floats.</summary>
     TypeNotDecodable,
 
+    /// <summary>The weights are quantized already, in a way that is not code times scale.</summary>
+    SourceQuantized,
+
+    /// <summary>A scale that fits its codes in no known way, or is no number.</summary>
+    ScaleInvalid,
+
     /// <summary>There is no config.json beside the weights.</summary>
     ConfigNotFound,
 

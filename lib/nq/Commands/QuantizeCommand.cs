@@ -38,7 +38,7 @@ internal static class QuantizeCommand
         var plan = QuantizationPlan.Create(source, format, granularity, keep);
         var grid = gridName == "nxd" ? null : Grid.Parse(gridName);
         var record = CommandOutput.WithProgress("quantizing", progress => NeuronCheckpoint.Write(source, output, plan, layout, grid, overwrite, progress, cancellation), cancellation);
-        using var written = Checkpoint.Open(output);
+        using var written = Checkpoint.OpenStored(output);
         if (json)
         {
             CommandOutput.Json(new { record, plan.Notes, source_bytes = source.ByteCount, bytes = written.ByteCount, kept = plan.Kept.Select(module => module.Name) });

@@ -55,7 +55,7 @@ internal sealed class TuningJob : IDisposable
     {
         var record = CommandOutput.WithProgress("writing", progress => NeuronCheckpoint.Write(
             Source, Request.Output, Plan, Request.Layout, overwrite: Request.Overwrite, progress: progress, cancellation: cancellation, chosen: chosen), cancellation);
-        using var written = Checkpoint.Open(Request.Output);
+        using var written = Checkpoint.OpenStored(Request.Output);
         if (Request.Json)
         {
             CommandOutput.Json(new

@@ -33,6 +33,12 @@ public enum AuditDefect
     /// <summary>File and modules_to_not_convert disagree about a module, under one naming scheme or both.</summary>
     ExclusionDisagrees,
 
+    /// <summary>The source holds a NaN or an infinity in a tensor that is copied.</summary>
+    NotFinite,
+
+    /// <summary>The source's lm_head differs from the embedding that config.json ties it to, and NxDI would overwrite it.</summary>
+    HeadOverwritten,
+
     /// <summary>A file of an older write that the loader would take first.</summary>
     StaleFile,
 }
