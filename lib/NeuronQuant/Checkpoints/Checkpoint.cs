@@ -19,6 +19,7 @@ public sealed partial class Checkpoint : IDisposable
     private readonly Dictionary<string, TensorInfo> _tensors;
     private readonly Dictionary<string, ScaledTensor> _scaled;
     private readonly Lazy<ModelConfig> _config;
+    private readonly Lazy<HeadTie> _headTie;
     private bool _disposed;
 
     private Checkpoint(string path, string source, IReadOnlyList<SafetensorsFile> files, IEnumerable<TensorInfo> tensors, IEnumerable<string> notes,
@@ -30,6 +31,7 @@ public sealed partial class Checkpoint : IDisposable
         _tensors = tensors.ToDictionary(tensor => tensor.Name, StringComparer.Ordinal);
         Tensors = [.. _tensors.Values.Order(Comparer<TensorInfo>.Create((x, y) => ModuleName.CompareTensors(x.Name, y.Name)))];
         ConfigPath = System.IO.Path.Combine(System.IO.Path.GetDirectoryName(source) ?? "", CheckpointFiles.Config);
+        _headTie = new Lazy<HeadTie>(() => TiedHead.Compare(this));
         // Seen by value nothing is quantized any more, whatever config.json says of the codes.
         _config = new Lazy<ModelConfig>(() => scheme is null ? ModelConfig.Read(ConfigPath) : ModelConfig.Read(ConfigPath) with { QuantizationMethod = null });
     }
@@ -58,6 +60,9 @@ public sealed partial class Checkpoint : IDisposable
     /// <summary>Where config.json is looked for: beside the weights.</summary>
     public string ConfigPath { get; }
 
+    /// <summary>How lm_head stands to the embedding; compared at first use, at the cost of reading both where both are stored.</summary>
+    public HeadTie HeadTie => _headTie.Value;
+
     /// <summary>True when there is a config.json beside the weights.</summary>
     public bool HasConfig => File.Exists(ConfigPath);
 
@@ -69,7 +74,7 @@ public sealed partial class Checkpoint : IDisposable
     /// <exception cref="CheckpointException">There is no such tensor; the message offers the nearest name.</exception>
     public TensorInfo this[string name] => _tensors.TryGetValue(name, out var tensor) ? tensor : throw NotFound(name);
 
-    /// <summary>Opens a model by value: a .safetensors file, a *.index.json or a folder with one of them.</summary>
+    /// <summary>Opens a model by value: a .safetensors file, a *.index.json, a folder with one of them, or hf:ORG/NAME of the local hub cache.</summary>
     /// <exception cref="CheckpointException">There is none, it is damaged, or its weights are quantized in a way that is not code times scale.</exception>
     public static Checkpoint Open(string path)
     {
@@ -78,7 +83,7 @@ public sealed partial class Checkpoint : IDisposable
         {
             var scheme = SourceScheme.Of(stored);
             if (scheme.Refusal is { } refusal) throw refusal;
-            return new Checkpoint(path, stored.Source, [.. stored._files.Values], scheme.Tensors(), [.. stored.Notes, .. scheme.Notes], scheme);
+            return new Checkpoint(stored.Path, stored.Source, [.. stored._files.Values], scheme.Tensors(), [.. stored.Notes, .. scheme.Notes], scheme);
         }
         catch
         {
@@ -92,6 +97,7 @@ public sealed partial class Checkpoint : IDisposable
     public static Checkpoint OpenStored(string path)
     {
         ArgumentException.ThrowIfNullOrEmpty(path);
+        path = HubCache.Resolve(path);
         string source = Directory.Exists(path) ? CheckpointFiles.Choose(path) ?? throw NoCheckpoint(path) : path;
         return source.EndsWith(".index.json", StringComparison.Ordinal) ? OpenIndex(path, source) : OpenSingle(path, source);
     }

@@ -24,7 +24,7 @@ public static class CheckpointTables
         .Row("vocab_size", $"{config.VocabularySize}")
         .Row("tie_word_embeddings", config.TieWordEmbeddings ? "yes" : "no")
         .Row("sliding_window", config.SlidingWindow is { } window ? $"{window}" : "none")
-        .Row("rope", FormattableString.Invariant($"theta {config.RopeTheta}{(config.RopeScaling is null ? "" : $", {config.RopeScaling}")}"));
+        .Row("rope", FormattableString.Invariant($"theta {config.RopeTheta}{(config.RopeScaling is null ? "" : $", {config.RopeScaling}")}{(config.NotComputed is null ? "" : "; not computed here")}"));
 
     private static (string Module, string Parameter, string Type) Kind(TensorInfo tensor) =>
         (ModuleName.OfTensor(tensor.Name, out string parameter).Type, parameter, tensor.Type.Name());

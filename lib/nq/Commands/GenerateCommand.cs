@@ -1,16 +1,18 @@
 using System.CommandLine;
 using NeuronQuant.Models;
-using NeuronQuant.Tokenization;
 
 namespace NeuronQuant.CommandLine.Commands;
 
 /// <summary><c>nq generate</c>: continue a prompt with a model, printing as it goes; greedy unless a temperature is given.</summary>
 internal static class GenerateCommand
 {
+    /// <summary>The option that may be empty.</summary>
+    public const string Prompt = "--prompt";
+
     public static Command Create()
     {
         var (model, json) = (Arguments.Model(), Arguments.Json());
-        var prompt = new Option<string>("--prompt") { Description = "The text to continue.", Required = true };
+        var prompt = new Option<string>(Prompt) { Description = "The text to continue.", Required = true };
         var count = new Option<int>("--max-new-tokens") { Description = "New tokens at most.", DefaultValueFactory = _ => 256 };
         var temperature = new Option<double>("--temperature") { Description = "0 takes the likeliest token each time." };
         var seed = new Option<ulong>("--seed") { Description = "Of the draws, with a temperature above 0." };
@@ -24,8 +26,9 @@ internal static class GenerateCommand
     private static int Run(string path, string prompt, int count, GenerationOptions options, bool json, CancellationToken cancellation)
     {
         if (count < 1) throw new UsageException("--max-new-tokens: give a number above zero.");
-        var model = LlamaModel.Load(path);
-        var tokenizer = Tokenizer.Load(Path.Combine(Directory.Exists(path) ? path : Path.GetDirectoryName(path) ?? "", "tokenizer.json"));
+        using var source = ModelSource.Open(path);
+        var model = ModelFiles.Load(source);
+        var tokenizer = CalibrationSource.TokenizerOf(source);
         int[] tokens = tokenizer.Encode(prompt);
         if (tokens.Length + count > model.Config.MaxPositionEmbeddings)
             CommandOutput.Note($"the prompt has {tokens.Length} tokens and the model's context is {model.Config.MaxPositionEmbeddings}; generation ends there.");

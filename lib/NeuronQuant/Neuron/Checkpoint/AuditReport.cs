@@ -69,6 +69,9 @@ public sealed record AuditedModule(ModuleName Module, string Stored, long Weight
 [TypeFormatterSource(typeof(HtmlFormatterSource), PreferredMimeTypes = ["text/html"])]
 public sealed record AuditReport(CheckpointLayout Layout, string Plan, IReadOnlyList<AuditedModule> Modules, IReadOnlyList<AuditFinding> Findings)
 {
+    /// <summary>What a careful reader should know of the source; no defect of the written folder.</summary>
+    public IReadOnlyList<string> Notes { get; init; } = [];
+
     /// <summary>True when nothing was found.</summary>
     public bool Passed => Findings.Count == 0;
 

@@ -37,6 +37,7 @@ public static class CheckpointAudit
             return new AuditReport(layout, $"modules_to_not_convert [{string.Join(", ", entries)}]", [], [refusal]);
 
         var findings = new List<AuditFinding>(AuditFiles.Stale(writtenPath));
+        if (source.HeadTie == HeadTie.Contradicted) findings.Add(new AuditFinding(AuditDefect.HeadOverwritten, "lm_head", $"{TiedHead.Contradiction}."));
         findings.AddRange(AuditExclusions.Compare(written, plan, entries, layout));
         var chosen = tuned ? ChosenCodes.Read(writtenPath, record!) : null;
         if (tuned && chosen is null)
@@ -59,7 +60,7 @@ public static class CheckpointAudit
             progress?.Invoke(done += tensor.ElementCount, total);
         }
         findings.AddRange(keys.Extra(expected));
-        return new AuditReport(layout, Describe(plan, layout, grid, record), modules, findings);
+        return new AuditReport(layout, Describe(plan, layout, grid, record), modules, findings) { Notes = CheckpointNotes.Of(source) };
     }
 
     private static bool TryPlan(

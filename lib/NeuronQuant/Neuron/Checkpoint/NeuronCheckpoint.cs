@@ -28,7 +28,7 @@ public static class NeuronCheckpoint
     /// <param name="cancellation">stops the write; the target is then as it was</param>
     /// <param name="chosen">tuned codes; planned modules that are not among them are rounded to nearest. Below 8 bits, layout fake only</param>
     /// <exception cref="QuantizationException">the plan and the layout do not go together, or a weight is not finite</exception>
-    /// <exception cref="CheckpointException">the folder cannot be written</exception>
+    /// <exception cref="CheckpointException">the folder cannot be written, or is the source's own</exception>
     public static QuantizationRecord Write(
         Checkpoint source, string folder, QuantizationPlan plan, CheckpointLayout layout = CheckpointLayout.Nxd, Grid? grid = null, bool overwrite = false,
         Action<long, long>? progress = null, CancellationToken cancellation = default, QuantizedModules? chosen = null)
@@ -36,6 +36,7 @@ public static class NeuronCheckpoint
         var native = Grid.OfNxdi(plan.Format, plan.Granularity);
         grid ??= native;
         Check(plan, layout, grid, native);
+        TargetGuard.Check(source, folder);
         if (chosen is not null) ChosenWriter.Check(source, plan, layout, grid, native, chosen);
         var record = new QuantizationRecord(plan.Format.NxdiName(), plan.Granularity.NxdiName(), plan.ModulesToNotConvert,
             layout == CheckpointLayout.Nxd ? "nxd" : "fake", chosen?.Weights.Values.First().Grid.Name ?? grid.Name, chosen?.Method ?? QuantizationRecord.RoundToNearest,
