@@ -11,6 +11,9 @@ namespace NeuronQuant.Checkpoints;
 /// </remarks>
 internal sealed class ScaledTensor
 {
+    private const int UsualBlock = 128; // DeepSeek's, Qwen's and ModelOpt's.
+    private const long Whole = 1L << 40; // Beyond any row or column: all of them share.
+
     private readonly Checkpoint _stored;
     private readonly Lazy<float[]> _scales;
     private readonly long _columns, _blockRows, _blockColumns, _scaleColumns;
@@ -37,8 +40,8 @@ internal sealed class ScaledTensor
 
     private string Sharing => (_blockRows, _blockColumns) switch
     {
-        var (rows, columns) when rows >= Code.Shape[0] && columns >= _columns => "a scale per tensor",
-        var (rows, columns) when rows == 1 && columns >= _columns => "a scale per channel",
+        (Whole, _) => "a scale per tensor",
+        (1, Whole) => "a scale per channel",
         (1, var columns) => $"a scale per {columns} columns",
         var (rows, columns) => $"block scales of {rows} x {columns}",
     };
@@ -79,18 +82,17 @@ internal sealed class ScaledTensor
     {
         long rows = code.Shape[0], columns = code.Shape[1];
         long[] shape = scale.Shape is [var outer, 1, var inner, 1] ? [outer, inner] : [.. scale.Shape];
-        if (shape.All(size => size == 1)) return (rows, columns);
-        if (shape.Length == 1) return shape[0] == rows ? (1, columns) : null;
+        if (shape.Length == 2 && declared is (var r, var c) && Fits(r, c)) return (r, c);
+        if (shape.All(size => size == 1)) return (Whole, Whole);
+        if (shape.Length == 1) return shape[0] == rows ? (1, Whole) : null;
         if (shape.Length != 2) return null;
-        if (shape[0] == rows && shape[1] == 1) return (1, columns);
-        if (declared is (var r, var c)) return Fits(r, c) ? (r, c) : null;
+        if (shape[0] == rows && shape[1] == 1) return (1, Whole);
+        if (declared is not null) return null;
         if (shape[0] == rows && shape[1] > 0 && columns % shape[1] == 0) return (1, columns / shape[1]);
         return Fits(UsualBlock, UsualBlock) ? (UsualBlock, UsualBlock) : null;
 
         bool Fits(long height, long width) => shape[0] == Ceiling(rows, height) && shape[1] == Ceiling(columns, width);
     }
-
-    private const int UsualBlock = 128; // DeepSeek's, Qwen's and ModelOpt's.
 
     private static long Ceiling(long size, long block) => (size + block - 1) / block;
 

@@ -26,6 +26,7 @@ public static class CheckpointAudit
     public static AuditReport Run(
         Checkpoint source, string writtenPath, IReadOnlyList<string>? modulesToNotConvert = null, Action<long, long>? progress = null, CancellationToken cancellation = default)
     {
+        writtenPath = HubCache.Resolve(writtenPath);
         using var written = Checkpoint.OpenStored(writtenPath);
         var record = Directory.Exists(writtenPath) ? QuantizationRecord.Read(writtenPath) : null;
         var layout = record?.Layout == "fake" || (record is null && !HasCodes(written)) ? CheckpointLayout.Fake : CheckpointLayout.Nxd;
