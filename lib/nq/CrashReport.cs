@@ -13,12 +13,12 @@ internal static class CrashReport
         string what = $"{exception.GetType().Name}: {exception.Message.ReplaceLineEndings(" ")}";
         try
         {
-            File.WriteAllText(path, $"nq {typeof(CrashReport).Assembly.GetName().Version?.ToString(3)}{Environment.NewLine}{exception}{Environment.NewLine}");
+            File.WriteAllText(path, $"nq {typeof(CrashReport).Assembly.GetName().Version?.ToString(3)}\n{exception}\n");
             Terminal.WriteError($"{what} This is a defect of nq; the full trace is in {path}");
         }
         catch (Exception error) when (error is IOException or UnauthorizedAccessException)
         {
-            Terminal.WriteError($"{what} This is a defect of nq, and its trace could not be written ({error.Message}):{Environment.NewLine}{exception}");
+            Terminal.WriteError($"{what} This is a defect of nq, and its trace could not be written ({error.Message}):\n{exception}");
         }
     }
 }

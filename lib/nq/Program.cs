@@ -64,7 +64,8 @@ public static class Program
 
         static void Refuse(SymbolResult result, string name)
         {
-            if (result.Tokens.Any(token => string.IsNullOrWhiteSpace(token.Value))) result.AddError($"{name}: the value is empty. Is a variable not set?");
+            if (result.Tokens.Any(token => string.IsNullOrWhiteSpace(token.Value)))
+                result.AddError($"{name}: the value is empty. Is a variable not set?");
         }
     }
 

@@ -33,7 +33,8 @@ public sealed partial class Checkpoint : IDisposable
         ConfigPath = System.IO.Path.Combine(System.IO.Path.GetDirectoryName(source) ?? "", CheckpointFiles.Config);
         _headTie = new Lazy<HeadTie>(() => TiedHead.Compare(this));
         // Seen by value nothing is quantized any more, whatever config.json says of the codes.
-        _config = new Lazy<ModelConfig>(() => scheme is null ? ModelConfig.Read(ConfigPath) : ModelConfig.Read(ConfigPath) with { QuantizationMethod = null });
+        _config = new Lazy<ModelConfig>(() =>
+            scheme is null ? ModelConfig.Read(ConfigPath) : ModelConfig.Read(ConfigPath) with { QuantizationMethod = null });
     }
 
     /// <summary>The path that was opened.</summary>
@@ -74,8 +75,10 @@ public sealed partial class Checkpoint : IDisposable
     /// <exception cref="CheckpointException">There is no such tensor; the message offers the nearest name.</exception>
     public TensorInfo this[string name] => _tensors.TryGetValue(name, out var tensor) ? tensor : throw NotFound(name);
 
-    /// <summary>Opens a model by value: a .safetensors file, a *.index.json, a folder with one of them, or hf:ORG/NAME of the local hub cache.</summary>
-    /// <exception cref="CheckpointException">There is none, it is damaged, or its weights are quantized in a way that is not code times scale.</exception>
+    /// <summary>
+    /// Opens a model by value: a .safetensors file, a *.index.json, a folder with one of them, or hf:ORG/NAME of the local hub cache.
+    /// </summary>
+    /// <exception cref="CheckpointException">There is none, it is damaged, or its weights are quantized, but not as code times scale.</exception>
     public static Checkpoint Open(string path)
     {
         var stored = OpenStored(path);
@@ -83,7 +86,8 @@ public sealed partial class Checkpoint : IDisposable
         {
             var scheme = SourceScheme.Of(stored);
             if (scheme.Refusal is { } refusal) throw refusal;
-            return new Checkpoint(stored.Path, stored.Source, [.. stored._files.Values], scheme.Tensors(), [.. stored.Notes, .. scheme.Notes], scheme);
+            string[] notes = [.. stored.Notes, .. scheme.Notes];
+            return new Checkpoint(stored.Path, stored.Source, [.. stored._files.Values], scheme.Tensors(), notes, scheme);
         }
         catch
         {

@@ -41,8 +41,9 @@ public static class CheckpointNotes
         if (names.Count == 0) return null;
         var kinds = names.GroupBy(OfAnyLayer).ToArray();
         string listed = string.Join(", ", kinds.Take(MostNames).Select(kind => kind.Count() == 1 ? kind.First() : $"{kind.Key} ({kind.Count()})"));
-        return $"nothing reads {names.Count} of the tensors, since {Path.GetFileName(config.File)} does not announce them: {listed}"
-            + $"{(kinds.Length > MostNames ? $" and {kinds.Length - MostNames} kinds more" : "")}. If the model needs them, its config.json is not the right one.";
+        string more = kinds.Length > MostNames ? $" and {kinds.Length - MostNames} kinds more" : "";
+        return $"nothing reads {names.Count} of the tensors, since {Path.GetFileName(config.File)} does not announce them: {listed}{more}. "
+            + "If the model needs them, its config.json is not the right one.";
     }
 
     private static string OfAnyLayer(string tensor)

@@ -77,7 +77,8 @@ public sealed partial class Checkpoint
         }
     }
 
-    private static IEnumerable<string> IndexNotes(string index, List<TensorInfo> tensors, IEnumerable<SafetensorsFile> files, double? totalSize, List<string> absent)
+    private static IEnumerable<string> IndexNotes(string index, List<TensorInfo> tensors, IEnumerable<SafetensorsFile> files, double? totalSize,
+        List<string> absent)
     {
         var listed = tensors.Select(t => (t.File, t.Name)).ToHashSet();
         foreach (var tensor in files.SelectMany(file => file.Tensors).Where(t => !listed.Contains((t.File, t.Name))))
@@ -94,24 +95,27 @@ public sealed partial class Checkpoint
     {
         string folder = System.IO.Path.GetDirectoryName(System.IO.Path.GetFullPath(source))!;
         if (File.Exists(System.IO.Path.Combine(folder, CheckpointFiles.Record)))
-            yield return $"{folder} is a folder that this library quantized ({CheckpointFiles.Record}), not an original model: its weights carry that quantization's error.";
+            yield return $"{folder} is a folder that this library quantized ({CheckpointFiles.Record}), not an original model: "
+                + "its weights carry that quantization's error.";
     }
 
     private static CheckpointException NoCheckpoint(string folder)
     {
         string[] shards = [.. CheckpointFiles.Shards(folder).Select(f => System.IO.Path.GetFileName(f)!).Order(StringComparer.Ordinal)];
         if (shards.Length > 0)
-            return new(CheckpointFailure.NoCheckpoint, folder, null, $"{shards.Length} shards ({shards[0]} ...) without their index", CheckpointFiles.Index,
-                $"Fetch {CheckpointFiles.Index} from the same download{Fetch(folder)}.");
+            return new(CheckpointFailure.NoCheckpoint, folder, null, $"{shards.Length} shards ({shards[0]} ...) without their index",
+                CheckpointFiles.Index, $"Fetch {CheckpointFiles.Index} from the same download{Fetch(folder)}.");
         string? dangling = new[] { CheckpointFiles.Single, CheckpointFiles.Index }.Select(name => System.IO.Path.Combine(folder, name))
             .FirstOrDefault(path => FileKind.DanglingTarget(path) is not null);
         if (dangling is not null) return FileKind.Missing(CheckpointFailure.NoCheckpoint, dangling, "the weights", "Fetch them again.");
         string[] candidates = [.. Directory.EnumerateFiles(folder).Select(f => System.IO.Path.GetFileName(f)!)
-            .Where(name => System.IO.Path.GetExtension(name) is ".safetensors" or ".bin" or ".pt" or ".pth" or ".gguf" or ".h5").Order(StringComparer.Ordinal).Take(5)];
+            .Where(name => System.IO.Path.GetExtension(name) is ".safetensors" or ".bin" or ".pt" or ".pth" or ".gguf" or ".h5")
+            .Order(StringComparer.Ordinal).Take(5)];
+        string remedy = candidates.Any(name => System.IO.Path.GetExtension(name) == ".gguf")
+            ? "GGUF is llama.cpp's format: use the original safetensors checkpoint."
+            : $"Give the path of the .safetensors file itself{Fetch(folder)}, or convert .bin weights with save_pretrained(safe_serialization=True).";
         return new(CheckpointFailure.NoCheckpoint, folder, null, candidates.Length == 0 ? "no weights" : $"only {string.Join(", ", candidates)}",
-            $"{CheckpointFiles.Single} or {CheckpointFiles.Index}", candidates.Any(name => System.IO.Path.GetExtension(name) == ".gguf")
-                ? "GGUF is llama.cpp's format: use the original safetensors checkpoint."
-                : $"Give the path of the .safetensors file itself{Fetch(folder)}, or convert .bin weights with save_pretrained(safe_serialization=True).");
+            $"{CheckpointFiles.Single} or {CheckpointFiles.Index}", remedy);
     }
 
     private static string Fetch(string folder) => HubCache.DownloadCommand(folder) is { } command ? $", with: {command}" : "";

@@ -15,7 +15,13 @@ public static class CheckpointTables
     }
 
     /// <summary>The architecture in a few rows.</summary>
-    public static Table ToTable(this ModelConfig config) => new Table("config.json", "field", "value")
+    public static Table ToTable(this ModelConfig config)
+    {
+        var table = Rows(config);
+        return config.NotComputed is { } obstacle ? table.Row("forward pass", $"not computed here: {obstacle}") : table;
+    }
+
+    private static Table Rows(ModelConfig config) => new Table("config.json", "field", "value")
         .Row("family", $"{config.Family}")
         .Row("layers", $"{config.LayerCount}")
         .Row("hidden_size", $"{config.HiddenSize}")
@@ -24,7 +30,7 @@ public static class CheckpointTables
         .Row("vocab_size", $"{config.VocabularySize}")
         .Row("tie_word_embeddings", config.TieWordEmbeddings ? "yes" : "no")
         .Row("sliding_window", config.SlidingWindow is { } window ? $"{window}" : "none")
-        .Row("rope", FormattableString.Invariant($"theta {config.RopeTheta}{(config.RopeScaling is null ? "" : $", {config.RopeScaling}")}{(config.NotComputed is null ? "" : "; not computed here")}"));
+        .Row("rope", FormattableString.Invariant($"theta {config.RopeTheta}{(config.RopeScaling is null ? "" : $", {config.RopeScaling}")}"));
 
     private static (string Module, string Parameter, string Type) Kind(TensorInfo tensor) =>
         (ModuleName.OfTensor(tensor.Name, out string parameter).Type, parameter, tensor.Type.Name());

@@ -71,7 +71,8 @@ internal sealed record DeclaredQuantization(string Name, bool IsExact, (int Rows
     private static (int, int)? GroupBlock(ConfigFields fields)
     {
         var blocks = fields.OptionalObject("config_groups")?.Objects()
-            .Select(group => group.OptionalObject("weights")).Select(weights => weights is null ? null : Pair(weights, "block_structure")).Distinct().ToArray();
+            .Select(group => group.OptionalObject("weights")).Select(weights => weights is null ? null : Pair(weights, "block_structure"))
+            .Distinct().ToArray();
         return blocks is [var only] ? only : null;
     }
 

@@ -50,7 +50,9 @@ public static class ExpectedTensors
         }
     }
 
-    /// <summary>Names of the tensors that nothing of this config reads: a bias that it does not announce, an adapter's rest, buffers of old exports.</summary>
+    /// <summary>
+    /// Names of the tensors that nothing of this config reads: a bias that it does not announce, an adapter's rest, buffers of old exports.
+    /// </summary>
     public static IReadOnlyList<string> Unread(Checkpoint checkpoint, ModelConfig config)
     {
         ArgumentNullException.ThrowIfNull(checkpoint);

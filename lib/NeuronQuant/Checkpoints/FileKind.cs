@@ -9,11 +9,13 @@ namespace NeuronQuant.Checkpoints;
 /// </remarks>
 internal static class FileKind
 {
+    private static readonly char[] BeforeText = ['\u00EF', '\u00BB', '\u00BF', ' ', '\r', '\n', '\t']; // a mark of UTF-8 and white space
+
     private const int Looked = 512; // Bytes; every signature and the start of an HTML page lie within.
 
     private static readonly (string Start, string Kind, string Remedy)[] Texts =
     [
-        ("version https://git-lfs", "a git-lfs pointer, not the file itself", "Fetch the content: git lfs pull, in the clone; or download the model with hf download."),
+        ("version https://git-lfs", "a git-lfs pointer, not the file itself", "Fetch the content: git lfs pull, in the clone; or hf download."),
         ("<!doctype", Page, PageRemedy), ("<html", Page, PageRemedy), ("<?xml", "an XML document", "Fetch the file itself."),
     ];
 
@@ -23,11 +25,14 @@ internal static class FileKind
         ("ggml"u8.ToArray(), "a GGML file of llama.cpp", "Use the original safetensors checkpoint."),
         ("PK\u0003\u0004"u8.ToArray(), "a zip archive, such as torch.save writes (pytorch_model.bin)", Convert),
         ([0x80, 0x02], "a Python pickle", Convert), ([0x80, 0x03], "a Python pickle", Convert), ([0x80, 0x04], "a Python pickle", Convert),
-        ([0x80, 0x05], "a Python pickle", Convert), ([0x1F, 0x8B], "a gzip archive", "Unpack it."), ([0x28, 0xB5, 0x2F, 0xFD], "a zstd archive", "Unpack it."),
-        ([0x89, (byte)'H', (byte)'D', (byte)'F'], "an HDF5 file", "Use the safetensors checkpoint."), ([0x93, (byte)'N', (byte)'U', (byte)'M'], "a NumPy array", "Use the safetensors checkpoint."),
+        ([0x80, 0x05], "a Python pickle", Convert),
+        ([0x1F, 0x8B], "a gzip archive", "Unpack it."), ([0x28, 0xB5, 0x2F, 0xFD], "a zstd archive", "Unpack it."),
+        ([0x89, (byte)'H', (byte)'D', (byte)'F'], "an HDF5 file", "Use the safetensors checkpoint."),
+        ([0x93, (byte)'N', (byte)'U', (byte)'M'], "a NumPy array", "Use the safetensors checkpoint."),
     ];
 
-    private const string Page = "a web page (HTML)", PageRemedy = "The download got a page instead of the file, perhaps a login: log in (hf auth login) and fetch it again.";
+    private const string Page = "a web page (HTML)";
+    private const string PageRemedy = "The download got a page instead of the file, perhaps a login: log in (hf auth login) and fetch it again.";
     private const string Convert = "Convert it once: load the model with transformers and save_pretrained(folder, safe_serialization=True).";
 
     /// <summary>What a readable file is, with the remedy; null when its first bytes tell nothing.</summary>
@@ -50,7 +55,7 @@ internal static class FileKind
     {
         foreach (var (signature, kind, remedy) in Signatures)
             if (start.StartsWith(signature)) return (kind, remedy);
-        string text = Encoding.Latin1.GetString(start[..Math.Min(start.Length, Looked)]).TrimStart('\u00EF', '\u00BB', '\u00BF', ' ', '\r', '\n', '\t');
+        string text = Encoding.Latin1.GetString(start[..Math.Min(start.Length, Looked)]).TrimStart(BeforeText);
         foreach (var (prefix, kind, remedy) in Texts)
             if (text.StartsWith(prefix, StringComparison.OrdinalIgnoreCase)) return (kind, remedy);
         return null;
@@ -71,9 +76,11 @@ internal static class FileKind
     }
 
     /// <summary>The error of a file that is not there: a dangling link says so.</summary>
-    public static CheckpointException Missing(CheckpointFailure failure, string path, string expected, string remedy) => DanglingTarget(path) is { } target
-        ? new CheckpointException(failure, path, null, $"a link to {target}, which is not there", expected,
-            HubCache.DownloadCommand(Path.GetDirectoryName(Path.GetFullPath(path))!) is { } command
-                ? $"The hub's cache has lost the file; fetch it again with: {command}" : "Fetch the file again, or correct the link.")
-        : new CheckpointException(failure, path, null, "no such file", expected, remedy);
+    public static CheckpointException Missing(CheckpointFailure failure, string path, string expected, string remedy)
+    {
+        if (DanglingTarget(path) is not { } target) return new CheckpointException(failure, path, null, "no such file", expected, remedy);
+        string? command = HubCache.DownloadCommand(Path.GetDirectoryName(Path.GetFullPath(path))!);
+        return new CheckpointException(failure, path, null, $"a link to {target}, which is not there", expected, command is null
+            ? "Fetch the file again, or correct the link." : $"The hub's cache has lost the file; fetch it again with: {command}");
+    }
 }

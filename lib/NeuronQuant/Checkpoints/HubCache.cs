@@ -11,7 +11,7 @@ public static class HubCache
     private const string Prefix = "hf:", Main = "main";
 
     /// <summary>The folder of a hub name; any other path as it is.</summary>
-    /// <exception cref="CheckpointException">the name is no hub name, or the cache does not hold it; the message has the command that fetches it</exception>
+    /// <exception cref="CheckpointException">it is no hub name, or the cache does not hold it; the message has the command that fetches it</exception>
     public static string Resolve(string path)
     {
         ArgumentNullException.ThrowIfNull(path);
@@ -22,7 +22,8 @@ public static class HubCache
         string commit = File.Exists(reference) ? ReadCommit(reference) : revision;
         string snapshot = Path.Combine(repository, "snapshots", commit);
         if (IsName(commit) && !commit.Contains('/', StringComparison.Ordinal) && Directory.Exists(snapshot)) return snapshot;
-        throw new CheckpointException(CheckpointFailure.NotInHubCache, path, null, Directory.Exists(repository) ? $"no revision {revision} in {repository}" : $"no {repository}",
+        throw new CheckpointException(CheckpointFailure.NotInHubCache, path, null,
+            Directory.Exists(repository) ? $"no revision {revision} in {repository}" : $"no {repository}",
             "the model in the local hub cache (nothing is downloaded from here)", $"Fetch it with: {DownloadCommand(name, revision)}");
     }
 
@@ -36,21 +37,24 @@ public static class HubCache
         return DownloadCommand(parts[at]["models--".Length..].Replace("--", "/", StringComparison.Ordinal), parts[at + 2]);
     }
 
-    private static string Folder => Variable("HF_HUB_CACHE") ?? Variable("HUGGINGFACE_HUB_CACHE") ?? Path.Combine(Variable("HF_HOME")
-        ?? Path.Combine(Variable("XDG_CACHE_HOME") ?? Path.Combine(Environment.GetFolderPath(Environment.SpecialFolder.UserProfile), ".cache"), "huggingface"), "hub");
+    private static string Folder => Variable("HF_HUB_CACHE") ?? Variable("HUGGINGFACE_HUB_CACHE") ?? Path.Combine(Home, "hub");
+
+    private static string Home => Variable("HF_HOME") ?? Path.Combine(Variable("XDG_CACHE_HOME") ?? Path.Combine(User, ".cache"), "huggingface");
+
+    private static string User => Environment.GetFolderPath(Environment.SpecialFolder.UserProfile);
 
     private static string? Variable(string name) => Environment.GetEnvironmentVariable(name) is { Length: > 0 } value ? Expand(value) : null;
 
     private static string Expand(string path) => path == "~" || path.StartsWith("~/", StringComparison.Ordinal)
-        ? Environment.GetFolderPath(Environment.SpecialFolder.UserProfile) + path[1..] : path;
+        ? User + path[1..] : path;
 
     private static (string Name, string Revision) Split(string path)
     {
         string[] parts = path[Prefix.Length..].Split('@', 2);
         string revision = parts.Length == 2 ? parts[1] : Main;
         if (IsName(parts[0]) && parts[0].Count(c => c == '/') <= 1 && IsName(revision)) return (parts[0], revision);
-        throw new CheckpointException(CheckpointFailure.NotInHubCache, path, null, "no name of a model on the hub", "hf:ORG/NAME or hf:ORG/NAME@REVISION",
-            "Correct the name, or give a folder.");
+        throw new CheckpointException(CheckpointFailure.NotInHubCache, path, null, "no name of a model on the hub",
+            "hf:ORG/NAME or hf:ORG/NAME@REVISION", "Correct the name, or give a folder.");
     }
 
     private static string ReadCommit(string reference)
@@ -61,7 +65,8 @@ public static class HubCache
         }
         catch (Exception error) when (error is IOException or UnauthorizedAccessException)
         {
-            throw new CheckpointException(CheckpointFailure.ReadFailed, reference, null, error.Message, "a readable file", "Check the permissions.", error);
+            throw new CheckpointException(CheckpointFailure.ReadFailed, reference, null, error.Message, "a readable file",
+                "Check the permissions.", error);
         }
     }
 

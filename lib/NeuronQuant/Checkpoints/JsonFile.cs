@@ -31,7 +31,8 @@ internal static class JsonFile
         CheckpointException Invalid(string found, Exception? inner)
         {
             var kind = FileKind.Of(bytes);
-            return new(invalid, path, null, kind?.Kind ?? found, "a JSON object in which each name occurs once", kind?.Remedy ?? "Download the file again or correct it.", inner);
+            return new(invalid, path, null, kind?.Kind ?? found, "a JSON object in which each name occurs once",
+                kind?.Remedy ?? "Download the file again or correct it.", inner);
         }
     }
 

@@ -23,12 +23,14 @@ internal sealed record RopeFields(double Theta, RopeScaling? Scaling, string? No
         {
             if (!fields.Has(place) || fields.OptionalObject(place) is not { } nested) continue;
             if (nested.OptionalPositive("rope_theta") is double own)
-                theta = theta is null || theta == own ? own : throw nested.Value("rope_theta", Text(own), $"{Text(theta.Value)}, which stands in another place of the file");
+                theta = theta is null || theta == own ? own
+                    : throw nested.Value("rope_theta", Text(own), $"{Text(theta.Value)}, which stands in another place of the file");
             if (nested.Objects().Any()) obstacle ??= $"{place} has a rotary embedding for each kind of layer";
             obstacle ??= Partial(nested);
             string type = TypeOf(nested);
             var scaling = type == "llama3" ? RopeScaling.Read(nested) : null;
-            if (type is not ("llama3" or "default")) obstacle ??= $"the rotary embedding is of the type {CheckpointException.Quote(type)}, of which this library computes no forward pass";
+            if (type is not ("llama3" or "default"))
+                obstacle ??= $"the rotary embedding is of the type {CheckpointException.Quote(type)}, of which this library computes no forward pass";
             if (first is { } other && (other.Type, other.Scaling) != (type, scaling))
                 throw fields.Value(place, Describe(type, scaling), $"{Describe(other.Type, other.Scaling)}, as in {other.Place}");
             first ??= (place, type, scaling);

@@ -5,7 +5,7 @@ namespace NeuronQuant.Checkpoints;
 /// <param name="LowFrequencyFactor">Wavelengths above original length / this are fully slowed down.</param>
 /// <param name="HighFrequencyFactor">Wavelengths below original length / this are kept; greater than the low factor.</param>
 /// <param name="OriginalMaxPositionEmbeddings">Length of pretraining, in tokens.</param>
-/// <remarks>Found in config.json as rope_scaling or rope_parameters {"rope_type": "llama3", ...}; see RopeFields for the places and the other types.</remarks>
+/// <remarks>In config.json rope_scaling or rope_parameters {"rope_type": "llama3", ...}; see RopeFields for the places and the other types.</remarks>
 public sealed record RopeScaling(double Factor, double LowFrequencyFactor, double HighFrequencyFactor, int OriginalMaxPositionEmbeddings)
 {
     internal static RopeScaling Read(ConfigFields fields)

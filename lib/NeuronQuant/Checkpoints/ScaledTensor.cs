@@ -101,9 +101,10 @@ internal sealed class ScaledTensor
         var scales = new float[Scale.ElementCount];
         _stored.ReadFloats(Scale, 0, scales);
         int bad = Array.FindIndex(scales, scale => !float.IsFinite(scale));
-        return bad < 0 ? scales : throw Error(Scale, $"a scale that is no number ({scales[bad]}, the {bad + 1}. of {scales.Length})", "finite scales");
+        return bad < 0 ? scales
+            : throw Error(Scale, $"a scale that is no number ({scales[bad]}, the {bad + 1}. of {scales.Length})", "finite scales");
     }
 
     private static CheckpointException Error(TensorInfo tensor, string found, string expected) => new(CheckpointFailure.ScaleInvalid, tensor.File,
-        tensor.Name, found, expected, "Codes and scales are of different writes, or of a scheme that is not known here: use the original checkpoint.");
+        tensor.Name, found, expected, "Codes and scales are of different writes, or of a scheme not known here: use the original checkpoint.");
 }

@@ -2,7 +2,7 @@ using System.Collections.Immutable;
 
 namespace NeuronQuant.Checkpoints;
 
-/// <summary>How the weights of a checkpoint are stored: as they are, as codes whose product with a scale is the weight, or in a way that is refused.</summary>
+/// <summary>How a checkpoint's weights are stored: as they are, as codes whose product with a scale is the weight, or in a way that is refused.</summary>
 /// <remarks>
 /// The tensors decide, config.json and hf_quant_config.json are held against them. Refused is what is not known to be a product: a method
 /// that is not of the list, a companion tensor that marks another scheme, a code without a scale, a float weight beside one, a linear
@@ -27,7 +27,8 @@ public sealed class SourceScheme
     public bool IsQuantized => _scaled.Count > 0;
 
     /// <summary>The scheme in words: fp8 with block scales of 128 x 128; null for plain floating point.</summary>
-    public string? Name => Refusal is not null ? RefusedName : IsQuantized ? string.Join(" and ", _scaled.Select(weight => weight.Kind).Distinct()) : null;
+    public string? Name => Refusal is not null ? RefusedName
+        : IsQuantized ? string.Join(" and ", _scaled.Select(weight => weight.Kind).Distinct()) : null;
 
     /// <summary>Why no weight can be read; null when all can.</summary>
     public CheckpointException? Refusal { get; private set; }
@@ -43,7 +44,8 @@ public sealed class SourceScheme
             else if (Refusal is null && _declared is not null)
                 yield return $"config.json names {_declared.Name}, but every weight is floating point: they are read as they lie.";
             int left = _consumed.Count - _scaled.Count;
-            if (left > 0) yield return $"{left} scales of activations or of the cache are left out: they concern the runtime that they were made for.";
+            if (left > 0)
+                yield return $"{left} scales of activations or of the cache are left out: they concern the runtime that they were made for.";
         }
     }
 
@@ -97,7 +99,8 @@ public sealed class SourceScheme
             if (SchemeOf(tensor) is { } scheme)
                 return Refuse(_declared is { IsExact: false } ? _declared.Name : scheme, tensor);
         if (_declared is not { IsExact: false }) return null;
-        var first = _stored.Tensors.FirstOrDefault(tensor => ModuleName.OfTensor(tensor.Name, out string parameter).IsLinear && parameter == "weight");
+        var first = _stored.Tensors.FirstOrDefault(tensor =>
+            ModuleName.OfTensor(tensor.Name, out string parameter).IsLinear && parameter == "weight");
         return Refuse(_declared.Name, first ?? _stored.Tensors.FirstOrDefault());
     }
 
@@ -108,8 +111,8 @@ public sealed class SourceScheme
         if (CompanionTensors.Scheme(module, parameter) is { } marked) return marked;
         if (parameter == CompanionTensors.ZeroPoint && !IsZero(tensor)) return "codes with zero points";
         if (parameter == "weight" && (module.IsKnown || tensor.Shape.Length == 2)) return WeightScheme(tensor);
-        bool lacksWeight = module.IsLinear && parameter != "bias" && !CompanionTensors.IsActivation(parameter) && _stored.Find(module, "weight") is null;
-        return lacksWeight ? $"tensors named .{parameter} without a weight" : null;
+        bool lacksWeight = module.IsLinear && _stored.Find(module, "weight") is null;
+        return lacksWeight && parameter != "bias" && !CompanionTensors.IsActivation(parameter) ? $"tensors named .{parameter} without a weight" : null;
     }
 
     private string? WeightScheme(TensorInfo weight)
@@ -123,7 +126,6 @@ public sealed class SourceScheme
 
     private bool IsZero(TensorInfo tensor)
     {
-        if (tensor.Type is not (TensorType.I8 or TensorType.U8 or TensorType.I32 or TensorType.F8E4M3 or TensorType.F32 or TensorType.BF16 or TensorType.F16)) return false;
         for (long first = 0; first < tensor.ByteCount; first += 1 << 20)
             if (_stored.Bytes(tensor, first, (int)Math.Min(1 << 20, tensor.ByteCount - first)).ContainsAnyExcept((byte)0)) return false;
         return true;
@@ -140,9 +142,10 @@ public sealed class SourceScheme
     private CheckpointException Refuse(string scheme, TensorInfo? first)
     {
         RefusedName = scheme;
-        return new CheckpointException(CheckpointFailure.SourceQuantized, first?.File ?? _stored.Source, first?.Name, $"weights quantized already: {scheme}",
+        return new CheckpointException(CheckpointFailure.SourceQuantized, first?.File ?? _stored.Source, first?.Name,
+            $"weights quantized already: {scheme}",
             "floating point, or a scheme that is a product of code and scale (fp8 or int8 of compressed-tensors, ModelOpt, fbgemm, DeepSeek or NxD)",
-            "Use the original checkpoint that it was made from; or dequantize it with the program that wrote it, save that as bf16, and use that folder.");
+            "Use the original checkpoint that it was made from; or dequantize it with the program that wrote it, save bf16, and use that folder.");
     }
 
     private static bool IsCode(TensorInfo tensor) => tensor.Type is TensorType.I8 or TensorType.F8E4M3 or TensorType.F8E5M2;

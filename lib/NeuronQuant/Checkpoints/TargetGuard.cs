@@ -37,7 +37,8 @@ public static class TargetGuard
             string rest = full[link.Length..].TrimStart(Path.DirectorySeparatorChar);
             full = Path.TrimEndingDirectorySeparator(Path.GetFullPath(Path.Combine(Path.GetDirectoryName(link)!, target, rest)));
         }
-        throw new CheckpointException(CheckpointFailure.ReadFailed, path, null, "symbolic links in a circle", "a path that ends somewhere", "Correct the links.");
+        throw new CheckpointException(CheckpointFailure.ReadFailed, path, null, "symbolic links in a circle", "a path that ends somewhere",
+            "Correct the links.");
     }
 
     // The first part of a path, from its root, that is a link, and where it leads.

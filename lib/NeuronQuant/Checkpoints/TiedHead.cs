@@ -24,8 +24,8 @@ public static class TiedHead
     private const int Step = 1 << 20; // elements
 
     /// <summary>What is wrong and what to do, for a contradicted tie.</summary>
-    public const string Contradiction = "config.json ties lm_head to the embedding, but the file holds another lm_head.weight: NxD Inference and transformers "
-        + "overwrite this trained head with the embedding when they load. Set tie_word_embeddings to false to use it, or remove the tensor";
+    public const string Contradiction =
+        "config.json ties lm_head to the embedding, but the file holds another lm_head.weight: NxD Inference and transformers overwrite this trained head with the embedding when they load. Set tie_word_embeddings to false to use it, or remove the tensor";
 
     internal static HeadTie Compare(Checkpoint checkpoint)
     {

@@ -39,7 +39,8 @@ public static class FiniteValues
     public static void Check(string tensor, long first, ReadOnlySpan<ushort> codes)
     {
         int index = IndexOf(codes);
-        if (index >= 0) throw new QuantizationException(tensor, $"element {first + index} is a NaN or an infinity in bf16. Repair or re-download the checkpoint.");
+        if (index < 0) return;
+        throw new QuantizationException(tensor, $"element {first + index} is a NaN or an infinity in bf16. Repair or re-download the checkpoint.");
     }
 
     /// <summary>Index of the first code that is a NaN or an infinity; -1 when there is none.</summary>

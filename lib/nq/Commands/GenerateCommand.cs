@@ -1,4 +1,5 @@
 using System.CommandLine;
+using NeuronQuant.Evaluation;
 using NeuronQuant.Models;
 
 namespace NeuronQuant.CommandLine.Commands;
@@ -29,16 +30,15 @@ internal static class GenerateCommand
         using var source = ModelSource.Open(path);
         var model = ModelFiles.Load(source);
         var tokenizer = CalibrationSource.TokenizerOf(source);
-        int[] tokens = tokenizer.Encode(prompt);
+        TokenRange.Check(model.Config, tokenizer);
+        int[] tokens = TokenRange.Encode(model.Config, tokenizer, prompt);
         if (tokens.Length + count > model.Config.MaxPositionEmbeddings)
             CommandOutput.Note($"the prompt has {tokens.Length} tokens and the model's context is {model.Config.MaxPositionEmbeddings}; generation ends there.");
-        if (tokenizer.VocabularySize > model.Config.VocabularySize)
-            throw new ModelException("embed_tokens", $"has {model.Config.VocabularySize} rows, but the tokenizer has {tokenizer.VocabularySize} tokens: they are of different models.");
         var stream = tokenizer.Stream();
         foreach (int token in tokens) stream.Add(token); // the space before the first new word depends on what stands before it
         int shown = 0;
         var decoder = new Decoder(model, 1, Math.Min(model.Config.MaxPositionEmbeddings, tokens.Length + count));
-        var made = Generation.Run(decoder, [tokens], options with
+        var made = Models.Generation.Run(decoder, [tokens], options with
         {
             StopTokens = model.Config.EndTokenIds,
             StopWhen = (_, soFar) =>

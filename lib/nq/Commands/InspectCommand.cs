@@ -4,8 +4,8 @@ using NeuronQuant.Checkpoints;
 namespace NeuronQuant.CommandLine.Commands;
 
 /// <summary>
-/// <c>nq inspect</c>: what a checkpoint is, from its headers and config alone; a 24 GB model takes no longer than a small one. It shows the tensors as
-/// they lie, so it also tells what a checkpoint is whose weights no other command can read.
+/// <c>nq inspect</c>: what a checkpoint is, from its headers and config alone; a 24 GB model takes no longer than a small one, unless it is
+/// tied and stores a head all the same. It shows the tensors as they lie, so it also tells what no other command can read.
 /// </summary>
 internal static class InspectCommand
 {
@@ -25,7 +25,7 @@ internal static class InspectCommand
         var config = stored.HasConfig ? stored.Config : null;
         if (values is not null && config is not null) ExpectedTensors.Check(values, config);
         string summary = CheckpointSummary.Of(stored, scheme, values);
-        string[] notes = [.. values is null ? stored.Notes : CheckpointNotes.Of(values), .. scheme.Refusal is { } refusal ? new[] { refusal.Message } : []];
+        string[] notes = values is null ? [.. stored.Notes, scheme.Refusal!.Message] : [.. CheckpointNotes.Of(values)];
         long parameters = (values ?? stored).Tensors.Sum(tensor => tensor.ElementCount);
         if (json)
         {
@@ -42,16 +42,18 @@ internal static class InspectCommand
         return 0;
     }
 
-    private static void Document(string path, Checkpoint stored, long parameters, ModelConfig? config, string summary, string[] notes) => CommandOutput.Json(new
-    {
-        path,
-        summary,
-        source = Path.GetFileName(stored.Source),
-        files = stored.Files.Select(Path.GetFileName),
-        config,
-        bytes = stored.ByteCount,
-        parameters,
-        notes,
-        tensors = stored.Tensors.Select(tensor => new { tensor.Name, type = tensor.Type.Name(), tensor.Shape, file = Path.GetFileName(tensor.File), bytes = tensor.ByteCount }),
-    });
+    private static void Document(string path, Checkpoint stored, long parameters, ModelConfig? config, string summary, string[] notes) =>
+        CommandOutput.Json(new
+        {
+            path,
+            summary,
+            source = Path.GetFileName(stored.Source),
+            files = stored.Files.Select(Path.GetFileName),
+            config,
+            bytes = stored.ByteCount,
+            parameters,
+            notes,
+            tensors = stored.Tensors.Select(tensor =>
+                new { tensor.Name, type = tensor.Type.Name(), tensor.Shape, file = Path.GetFileName(tensor.File), bytes = tensor.ByteCount }),
+        });
 }

@@ -1,3 +1,4 @@
+using System.Text.Encodings.Web;
 using System.Text.Json;
 using System.Text.Json.Nodes;
 using NeuronQuant.Checkpoints;
@@ -14,7 +15,7 @@ internal static class CompanionFiles
     private static readonly string[] Names =
         ["generation_config.json", "tokenizer.json", "tokenizer_config.json", "tokenizer.model", "special_tokens_map.json", "chat_template.jinja"];
 
-    private static readonly JsonSerializerOptions Indented = new() { WriteIndented = true, Encoder = System.Text.Encodings.Web.JavaScriptEncoder.UnsafeRelaxedJsonEscaping };
+    private static readonly JsonSerializerOptions Indented = new() { WriteIndented = true, Encoder = JavaScriptEncoder.UnsafeRelaxedJsonEscaping };
 
     public static void Copy(Checkpoint source, string folder)
     {
@@ -24,7 +25,8 @@ internal static class CompanionFiles
         if (!source.HasConfig) return;
         string target = Path.Combine(folder, Path.GetFileName(source.ConfigPath));
         var config = JsonNode.Parse(File.ReadAllText(source.ConfigPath))!.AsObject();
-        if (config.Remove("quantization_config") | config.Remove("compression_config")) File.WriteAllText(target, config.ToJsonString(Indented) + "\n");
+        if (config.Remove("quantization_config") | config.Remove("compression_config"))
+            File.WriteAllText(target, config.ToJsonString(Indented) + "\n");
         else File.Copy(source.ConfigPath, target, overwrite: true);
     }
 }
