@@ -1,4 +1,6 @@
 using System.Collections.Immutable;
+using System.Runtime.InteropServices;
+using NeuronQuant.Formats;
 
 namespace NeuronQuant.Checkpoints;
 
@@ -7,22 +9,32 @@ namespace NeuronQuant.Checkpoints;
 /// Open takes a .safetensors file, an index, or a folder; in a folder the single file wins over the index, as in NxD Inference's loader.
 /// Opening reads headers only: 24 GB in shards open in milliseconds. Whatever is odd but not fatal is said in <see cref="Notes"/>. The
 /// span of <see cref="Bytes"/> points into the file and must not outlive this object. Reading from several threads is fine.
+/// Weights have one door: <see cref="Open"/> shows values, so that a weight stored as code and scale (see <see cref="SourceScheme"/>) is their
+/// product in bf16, computed as it is read, and what has no such product is refused. <see cref="OpenStored"/> shows codes and scales as
+/// they lie, for those who look at a quantized folder and not at a model.
 /// </remarks>
-public sealed class Checkpoint : IDisposable
+public sealed partial class Checkpoint : IDisposable
 {
     private readonly Dictionary<string, SafetensorsFile> _files;
     private readonly Dictionary<string, TensorInfo> _tensors;
+    private readonly Dictionary<string, ScaledTensor> _scaled;
     private readonly Lazy<ModelConfig> _config;
+    private readonly Lazy<HeadTie> _headTie;
     private bool _disposed;
 
-    private Checkpoint(string path, string source, IReadOnlyList<SafetensorsFile> files, IEnumerable<TensorInfo> tensors, IEnumerable<string> notes)
+    private Checkpoint(string path, string source, IReadOnlyList<SafetensorsFile> files, IEnumerable<TensorInfo> tensors, IEnumerable<string> notes,
+        SourceScheme? scheme = null)
     {
-        (Path, Source, Notes) = (path, source, [.. notes]);
+        (Path, Source, Notes, Scheme) = (path, source, [.. notes], scheme);
+        _scaled = (scheme?.Scaled ?? []).ToDictionary(weight => weight.Values.Name, StringComparer.Ordinal);
         _files = files.ToDictionary(file => file.Path);
         _tensors = tensors.ToDictionary(tensor => tensor.Name, StringComparer.Ordinal);
         Tensors = [.. _tensors.Values.Order(Comparer<TensorInfo>.Create((x, y) => ModuleName.CompareTensors(x.Name, y.Name)))];
         ConfigPath = System.IO.Path.Combine(System.IO.Path.GetDirectoryName(source) ?? "", CheckpointFiles.Config);
-        _config = new Lazy<ModelConfig>(() => ModelConfig.Read(ConfigPath));
+        _headTie = new Lazy<HeadTie>(() => TiedHead.Compare(this));
+        // Seen by value nothing is quantized any more, whatever config.json says of the codes.
+        _config = new Lazy<ModelConfig>(() =>
+            scheme is null ? ModelConfig.Read(ConfigPath) : ModelConfig.Read(ConfigPath) with { QuantizationMethod = null });
     }
 
     /// <summary>The path that was opened.</summary>
@@ -40,11 +52,17 @@ public sealed class Checkpoint : IDisposable
     /// <summary>All tensors in the order of a forward pass: embedding, layers by number, norm, lm_head, then unknown names.</summary>
     public ImmutableArray<TensorInfo> Tensors { get; }
 
-    /// <summary>Bytes of all tensors together.</summary>
-    public long ByteCount => Tensors.Sum(tensor => tensor.ByteCount);
+    /// <summary>How the weights are stored; null when the checkpoint was opened as it lies.</summary>
+    public SourceScheme? Scheme { get; }
+
+    /// <summary>Bytes of all tensors together, as they are stored.</summary>
+    public long ByteCount => Scheme?.StoredBytes ?? Tensors.Sum(tensor => tensor.ByteCount);
 
     /// <summary>Where config.json is looked for: beside the weights.</summary>
     public string ConfigPath { get; }
+
+    /// <summary>How lm_head stands to the embedding; compared at first use, at the cost of reading both where both are stored.</summary>
+    public HeadTie HeadTie => _headTie.Value;
 
     /// <summary>True when there is a config.json beside the weights.</summary>
     public bool HasConfig => File.Exists(ConfigPath);
@@ -57,11 +75,33 @@ public sealed class Checkpoint : IDisposable
     /// <exception cref="CheckpointException">There is no such tensor; the message offers the nearest name.</exception>
     public TensorInfo this[string name] => _tensors.TryGetValue(name, out var tensor) ? tensor : throw NotFound(name);
 
-    /// <summary>Opens a checkpoint: a .safetensors file, a *.index.json or a folder with one of them.</summary>
-    /// <exception cref="CheckpointException">There is none, or it is damaged.</exception>
+    /// <summary>
+    /// Opens a model by value: a .safetensors file, a *.index.json, a folder with one of them, or hf:ORG/NAME of the local hub cache.
+    /// </summary>
+    /// <exception cref="CheckpointException">There is none, it is damaged, or its weights are quantized, but not as code times scale.</exception>
     public static Checkpoint Open(string path)
     {
+        var stored = OpenStored(path);
+        try
+        {
+            var scheme = SourceScheme.Of(stored);
+            if (scheme.Refusal is { } refusal) throw refusal;
+            string[] notes = [.. stored.Notes, .. scheme.Notes];
+            return new Checkpoint(stored.Path, stored.Source, [.. stored._files.Values], scheme.Tensors(), notes, scheme);
+        }
+        catch
+        {
+            stored.Dispose();
+            throw;
+        }
+    }
+
+    /// <summary>Opens a checkpoint as it lies: codes are codes and scales are tensors of their own.</summary>
+    /// <exception cref="CheckpointException">There is none, or it is damaged.</exception>
+    public static Checkpoint OpenStored(string path)
+    {
         ArgumentException.ThrowIfNullOrEmpty(path);
+        path = HubCache.Resolve(path);
         string source = Directory.Exists(path) ? CheckpointFiles.Choose(path) ?? throw NoCheckpoint(path) : path;
         return source.EndsWith(".index.json", StringComparison.Ordinal) ? OpenIndex(path, source) : OpenSingle(path, source);
     }
@@ -79,13 +119,27 @@ public sealed class Checkpoint : IDisposable
         return Find($"{module.HuggingFaceName}.{parameter}") ?? Find($"{module.Name}.{parameter}");
     }
 
-    /// <summary>Part of a tensor's bytes, in place: count bytes from offset, both within the tensor. Valid until Dispose.</summary>
-    public ReadOnlySpan<byte> Bytes(TensorInfo tensor, long offset, int count) => FileOf(tensor).Bytes(tensor, offset, count);
+    /// <summary>True when a tensor's values are computed from codes and scales rather than read in place.</summary>
+    public bool IsComputed(TensorInfo tensor)
+    {
+        ArgumentNullException.ThrowIfNull(tensor);
+        return _scaled.TryGetValue(tensor.Name, out var scaled) && scaled.Values.Equals(tensor);
+    }
+
+    /// <summary>
+    /// Part of a tensor's bytes: count bytes from offset, both within the tensor. In place and valid until Dispose; of a computed tensor a copy.
+    /// </summary>
+    public ReadOnlySpan<byte> Bytes(TensorInfo tensor, long offset, int count) =>
+        IsComputed(tensor) ? ComputedBytes(tensor, offset, count) : FileOf(tensor).Bytes(tensor, offset, count);
 
     /// <summary>Decodes elements to float: as many as the destination is long, from firstElement on in C order.</summary>
     /// <exception cref="CheckpointException">The type cannot be read as floats.</exception>
-    public void ReadFloats(TensorInfo tensor, long firstElement, Span<float> destination) =>
-        FileOf(tensor).ReadFloats(tensor, firstElement, destination);
+    public void ReadFloats(TensorInfo tensor, long firstElement, Span<float> destination)
+    {
+        var file = FileOf(tensor);
+        if (IsComputed(tensor)) _scaled[tensor.Name].ReadFloats(firstElement, destination);
+        else file.ReadFloats(tensor, firstElement, destination);
+    }
 
     /// <summary>Unmaps all files; spans handed out before are invalid from now on.</summary>
     public void Dispose()
@@ -94,71 +148,26 @@ public sealed class Checkpoint : IDisposable
         foreach (var file in _files.Values) file.Dispose();
     }
 
+    // Whole elements around the bytes asked for, since values are made a number at a time.
+    private ReadOnlySpan<byte> ComputedBytes(TensorInfo tensor, long offset, int count)
+    {
+        ArgumentOutOfRangeException.ThrowIfNegative(offset);
+        ArgumentOutOfRangeException.ThrowIfNegative(count);
+        ArgumentOutOfRangeException.ThrowIfGreaterThan(offset, tensor.ByteCount - count);
+        long first = offset / 2;
+        var values = new float[(offset + count + 1) / 2 - first];
+        ReadFloats(tensor, first, values);
+        var codes = new ushort[values.Length];
+        BFloat16.Encode(values, codes);
+        return MemoryMarshal.AsBytes(codes.AsSpan()).Slice((int)(offset - 2 * first), count);
+    }
+
     private SafetensorsFile FileOf(TensorInfo tensor)
     {
         ObjectDisposedException.ThrowIf(_disposed, this);
         ArgumentNullException.ThrowIfNull(tensor);
         return _files.TryGetValue(tensor.File, out var file) ? file
             : throw new ArgumentOutOfRangeException(nameof(tensor), $"{tensor.Name} of {tensor.File} is not a tensor of {Path}.");
-    }
-
-    private static Checkpoint OpenSingle(string path, string source)
-    {
-        var file = SafetensorsFile.Open(source);
-        string index = System.IO.Path.Combine(System.IO.Path.GetDirectoryName(source) ?? "", CheckpointFiles.Index);
-        string[] notes = path != source && File.Exists(index)
-            ? [$"{source} is read and {index} is ignored: the single file has priority, as in NxD Inference. Delete the stale one."] : [];
-        return new Checkpoint(path, source, [file], file.Tensors, notes);
-    }
-
-    private static Checkpoint OpenIndex(string path, string source)
-    {
-        var (map, totalSize) = CheckpointIndex.Read(source);
-        string folder = System.IO.Path.GetDirectoryName(source) ?? "";
-        var files = new Dictionary<string, SafetensorsFile>();
-        try
-        {
-            foreach (string shard in map.Select(entry => entry.Shard).Distinct().Order(NaturalOrder.Instance))
-                files.Add(shard, OpenShard(source, System.IO.Path.Combine(folder, shard)));
-            var tensors = Resolve(source, map, files);
-            return new Checkpoint(path, source, [.. files.Values], tensors, IndexNotes(source, tensors, files.Values, totalSize));
-        }
-        catch
-        {
-            foreach (var file in files.Values) file.Dispose();
-            throw;
-        }
-    }
-
-    private static SafetensorsFile OpenShard(string index, string path) => File.Exists(path) ? SafetensorsFile.Open(path)
-        : throw new CheckpointException(CheckpointFailure.ShardMissing, path, null, "no such file", $"the shard that {index} names",
-            "Download the missing shard.");
-
-    private static List<TensorInfo> Resolve(string index, List<(string Tensor, string Shard)> map, Dictionary<string, SafetensorsFile> files)
-    {
-        var byShard = files.ToDictionary(f => f.Key, f => f.Value.Tensors.ToDictionary(t => t.Name, StringComparer.Ordinal));
-        return map.ConvertAll(entry => byShard[entry.Shard].GetValueOrDefault(entry.Tensor)
-            ?? throw new CheckpointException(CheckpointFailure.ShardLacksTensor, files[entry.Shard].Path, entry.Tensor, "no such tensor",
-                $"it, as {index} says", "Index and shards are of different downloads: fetch both again."));
-    }
-
-    private static IEnumerable<string> IndexNotes(string index, List<TensorInfo> tensors, IEnumerable<SafetensorsFile> files, double? totalSize)
-    {
-        var listed = tensors.Select(t => (t.File, t.Name)).ToHashSet();
-        foreach (var tensor in files.SelectMany(file => file.Tensors).Where(t => !listed.Contains((t.File, t.Name))))
-            yield return $"{tensor.File}, {CheckpointException.Quote(tensor.Name)}: left out, since {index} does not place it in this shard.";
-        long bytes = tensors.Sum(tensor => tensor.ByteCount);
-        if (totalSize is double declared && declared != bytes)
-            yield return FormattableString.Invariant($"{index}: total_size is {declared}, but the tensors have {bytes} bytes together.");
-    }
-
-    private static CheckpointException NoCheckpoint(string folder)
-    {
-        string[] candidates = [.. Directory.EnumerateFiles(folder).Select(f => System.IO.Path.GetFileName(f)!)
-            .Where(name => System.IO.Path.GetExtension(name) is ".safetensors" or ".bin").Order(StringComparer.Ordinal).Take(5)];
-        return new(CheckpointFailure.NoCheckpoint, folder, null, candidates.Length == 0 ? "no weights" : $"only {string.Join(", ", candidates)}",
-            $"{CheckpointFiles.Single} or {CheckpointFiles.Index}",
-            "Give the path of the .safetensors file itself, or convert .bin weights with save_pretrained(safe_serialization=True).");
     }
 
     private CheckpointException NotFound(string name)

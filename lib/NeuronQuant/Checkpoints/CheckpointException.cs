@@ -6,6 +6,12 @@ public enum CheckpointFailure
     /// <summary>The path names neither a file nor a folder.</summary>
     NotFound,
 
+    /// <summary>The local hub cache does not hold the model of a hub name.</summary>
+    NotInHubCache,
+
+    /// <summary>The file is of another format than its name says: a git-lfs pointer, a pickle, a web page.</summary>
+    AnotherFormat,
+
     /// <summary>The folder holds no safetensors checkpoint.</summary>
     NoCheckpoint,
 
@@ -87,6 +93,12 @@ public enum CheckpointFailure
     /// <summary>The tensor's type cannot be read as floats.</summary>
     TypeNotDecodable,
 
+    /// <summary>The weights are quantized already, in a way that is not code times scale.</summary>
+    SourceQuantized,
+
+    /// <summary>A scale that fits its codes in no known way, or is no number.</summary>
+    ScaleInvalid,
+
     /// <summary>There is no config.json beside the weights.</summary>
     ConfigNotFound,
 
@@ -119,6 +131,9 @@ public enum CheckpointFailure
 
     /// <summary>The target folder already holds a checkpoint.</summary>
     TargetExists,
+
+    /// <summary>The target is the folder of the source, whose weights would be replaced.</summary>
+    TargetIsSource,
 
     /// <summary>Another writer is at work in the target folder.</summary>
     TargetBusy,

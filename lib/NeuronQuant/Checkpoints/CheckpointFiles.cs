@@ -14,6 +14,9 @@ internal static partial class CheckpointFiles
     public const string Index = "model.safetensors.index.json";
     public const string Config = "config.json";
 
+    /// <summary>The record that a quantization leaves beside the weights.</summary>
+    public const string Record = "neuronquant.json";
+
     /// <summary>Folder of a writer at work, inside the target; left behind only by a process that was killed.</summary>
     public const string Partial = ".partial-checkpoint";
 

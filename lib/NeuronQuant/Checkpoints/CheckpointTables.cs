@@ -15,7 +15,13 @@ public static class CheckpointTables
     }
 
     /// <summary>The architecture in a few rows.</summary>
-    public static Table ToTable(this ModelConfig config) => new Table("config.json", "field", "value")
+    public static Table ToTable(this ModelConfig config)
+    {
+        var table = Rows(config);
+        return config.NotComputed is { } obstacle ? table.Row("forward pass", $"not computed here: {obstacle}") : table;
+    }
+
+    private static Table Rows(ModelConfig config) => new Table("config.json", "field", "value")
         .Row("family", $"{config.Family}")
         .Row("layers", $"{config.LayerCount}")
         .Row("hidden_size", $"{config.HiddenSize}")

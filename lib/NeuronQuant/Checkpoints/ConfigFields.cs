@@ -14,6 +14,16 @@ internal sealed class ConfigFields(string file, JsonElement element, string pref
     /// <summary>True when the field is there, be it null: some defaults apply only to a field that is left out.</summary>
     public bool IsWritten(string name) => element.TryGetProperty(name, out _);
 
+    /// <summary>True for an object without any field.</summary>
+    public bool IsEmpty => !element.EnumerateObject().Any();
+
+    /// <summary>True when the field is a string.</summary>
+    public bool IsText(string name) => Has(name) && element.GetProperty(name).ValueKind == JsonValueKind.String;
+
+    /// <summary>The fields that are objects, in the file's order.</summary>
+    public IEnumerable<ConfigFields> Objects() => element.EnumerateObject().Where(field => field.Value.ValueKind == JsonValueKind.Object)
+        .Select(field => new ConfigFields(file, field.Value, $"{prefix}{field.Name}."));
+
     public int Count(string name) => Integer(Required(name), name, 1);
 
     public int? OptionalCount(string name) => Has(name) ? Count(name) : null;

@@ -17,7 +17,7 @@ public sealed record ExpectedTensor(ModuleName Module, string Parameter, Immutab
 /// With h = hidden, q = heads * head size, k = key-value heads * head size, m = intermediate, v = vocabulary:
 ///   embed_tokens [v, h]; per layer q_proj [q, h], k_proj and v_proj [k, h], o_proj [h, q], gate_proj and up_proj [m, h],
 ///   down_proj [h, m], both norms [h]; norm [h]; lm_head [v, h], which tied models may leave out.
-/// A bias has the shape [out]. Tensors beyond these (scales, rotary buffers of old exports) are not complained about.
+/// A bias has the shape [out]. Tensors beyond these are no error; <see cref="Unread"/> lists them.
 /// </remarks>
 public static class ExpectedTensors
 {
@@ -48,6 +48,17 @@ public static class ExpectedTensors
                 $"shape {CheckpointException.Quote(found.Shape)}", $"{CheckpointException.Quote(expected.Shape)}, as {config.File} says",
                 "Weights and config are of different models: download both again.");
         }
+    }
+
+    /// <summary>
+    /// Names of the tensors that nothing of this config reads: a bias that it does not announce, an adapter's rest, buffers of old exports.
+    /// </summary>
+    public static IReadOnlyList<string> Unread(Checkpoint checkpoint, ModelConfig config)
+    {
+        ArgumentNullException.ThrowIfNull(checkpoint);
+        var read = Of(config).Select(tensor => (tensor.Module, tensor.Parameter)).Append((new ModuleName(null, "lm_head"), "weight")).ToHashSet();
+        return [.. checkpoint.Tensors.Select(tensor => tensor.Name)
+            .Where(name => !read.Contains((ModuleName.OfTensor(name, out string parameter), parameter)))];
     }
 
     private static IEnumerable<ExpectedTensor> OfLayer(ModelConfig config, int layer)

@@ -28,8 +28,12 @@ internal static class JsonFile
         if (document.RootElement.ValueKind == JsonValueKind.Object) return document;
         using (document) throw Invalid($"JSON {document.RootElement.ValueKind}", null);
 
-        CheckpointException Invalid(string found, Exception? inner) =>
-            new(invalid, path, null, found, "a JSON object in which each name occurs once", "Download the file again or correct it.", inner);
+        CheckpointException Invalid(string found, Exception? inner)
+        {
+            var kind = FileKind.Of(bytes);
+            return new(invalid, path, null, kind?.Kind ?? found, "a JSON object in which each name occurs once",
+                kind?.Remedy ?? "Download the file again or correct it.", inner);
+        }
     }
 
     // A document decodes a string only when it is asked for; a bad one shall fail here, where the error can name the file.
@@ -46,8 +50,8 @@ internal static class JsonFile
         try
         {
             var file = new FileInfo(path);
-            if (!file.Exists)
-                throw new CheckpointException(missing, path, null, "no such file", "it beside the weights", "Copy it from the model's repository.");
+            if (!file.Exists || FileKind.DanglingTarget(path) is not null)
+                throw FileKind.Missing(missing, path, "it beside the weights", "Copy it from the model's repository.");
             if (file.ResolveLinkTarget(returnFinalTarget: true) is FileInfo target) file = target;
             if (file.Length > largest)
                 throw new CheckpointException(invalid, path, null, $"{file.Length} bytes", $"at most {largest}", "Check that it is the right file.");

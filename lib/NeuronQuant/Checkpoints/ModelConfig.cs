@@ -48,6 +48,9 @@ public sealed record ModelConfig
     /// <summary>Llama 3's stretching of the rotary frequencies; null for none.</summary>
     public RopeScaling? RopeScaling { get; init; }
 
+    /// <summary>Why a forward pass of this model is not computed here, such as another kind of rotary embedding; null when it is.</summary>
+    public string? NotComputed { get; init; }
+
     /// <summary>Activation of the MLP's gate, as written: silu.</summary>
     public string HiddenActivation { get; init; } = "silu";
 

@@ -8,7 +8,7 @@ namespace NeuronQuant.Checkpoints;
 ///   sliding_window  Mistral: a field left out means 4096, null means none (Nemo writes null). Qwen2: it counts only with
 ///                   use_sliding_window, and only from layer max_window_layers on (28 by default). Llama: there is none.
 ///   attention_bias  Llama: on q, k, v and o. Qwen2: q, k and v always have one and o never. Mistral: none.
-///   rope            transformers 5 moves rope_theta and rope_scaling into rope_parameters; we take either, and refuse two that differ.
+///   rope            in one of three places; see RopeFields.
 /// </remarks>
 internal static class ModelConfigReader
 {
@@ -29,6 +29,7 @@ internal static class ModelConfigReader
         var fields = new ConfigFields(path, document.RootElement);
         var family = Family(fields);
         int heads = Size(fields, "num_attention_heads"), hidden = Size(fields, "hidden_size");
+        var rope = RopeFields.Read(fields);
         bool llamaBias = family == ModelFamily.Llama && (fields.OptionalFlag("attention_bias") ?? false);
         var config = new ModelConfig
         {
@@ -43,8 +44,9 @@ internal static class ModelConfigReader
             VocabularySize = Size(fields, "vocab_size"),
             MaxPositionEmbeddings = fields.Count("max_position_embeddings"),
             RmsNormEpsilon = fields.Positive("rms_norm_eps"),
-            RopeTheta = Theta(fields),
-            RopeScaling = Scaling(fields),
+            RopeTheta = rope.Theta,
+            RopeScaling = rope.Scaling,
+            NotComputed = rope.NotComputed,
             HiddenActivation = fields.OptionalText("hidden_act") ?? "silu",
             TieWordEmbeddings = fields.OptionalFlag("tie_word_embeddings") ?? false,
             HasQueryKeyValueBias = llamaBias || family == ModelFamily.Qwen2,
@@ -105,25 +107,6 @@ internal static class ModelConfigReader
         int size = written ?? hidden / heads;
         if (size % 2 != 0) throw fields.Value("head_dim", $"{size}", "an even width, since rotary embeddings turn pairs");
         return (long)size * heads <= WidestSize ? size : throw fields.Value("head_dim", $"{size}", $"at most {WidestSize} together with the heads");
-    }
-
-    private static double Theta(ConfigFields fields)
-    {
-        double? old = fields.OptionalPositive("rope_theta");
-        double? nested = fields.OptionalObject("rope_parameters")?.OptionalPositive("rope_theta");
-        if (old is not null && nested is not null && old != nested)
-            throw fields.Value("rope_theta", FormattableString.Invariant($"{old}"), FormattableString.Invariant($"{nested}, as in rope_parameters"));
-        return nested ?? old ?? 10_000;
-    }
-
-    private static RopeScaling? Scaling(ConfigFields fields)
-    {
-        var old = RopeScaling.Read(fields.OptionalObject("rope_scaling"));
-        var parameters = fields.OptionalObject("rope_parameters");
-        var nested = RopeScaling.Read(parameters);
-        if (parameters is not null && fields.Has("rope_scaling") && old != nested)
-            throw fields.Value("rope_scaling", $"{old?.ToString() ?? "none"}", $"{nested?.ToString() ?? "none"}, as in rope_parameters");
-        return nested ?? old;
     }
 
     private static int? Window(ConfigFields fields, ModelFamily family) => family switch

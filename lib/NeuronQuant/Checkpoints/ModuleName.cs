@@ -32,6 +32,9 @@ public sealed record ModuleName(int? Layer, string Type) : IComparable<ModuleNam
     /// <summary>True for the projections of attention and MLP and for lm_head: what can be quantized.</summary>
     public bool IsLinear => Layer is null ? Type == "lm_head" : IsLinearType(Type);
 
+    /// <summary>True for a module of the decoder that this library knows: embedding, projections, norms, lm_head.</summary>
+    public bool IsKnown => Layer is null ? Type is "embed_tokens" or "norm" or "lm_head" : Type.Length > 0 && Visits.Contains(Type);
+
     /// <summary>The name without "model.": layers.3.self_attn.q_proj.</summary>
     public string Name => Layer is null ? Type : Type.Length == 0 ? LayerName : $"{LayerName}.{Type}";
 

@@ -5,21 +5,11 @@ namespace NeuronQuant.Checkpoints;
 /// <param name="LowFrequencyFactor">Wavelengths above original length / this are fully slowed down.</param>
 /// <param name="HighFrequencyFactor">Wavelengths below original length / this are kept; greater than the low factor.</param>
 /// <param name="OriginalMaxPositionEmbeddings">Length of pretraining, in tokens.</param>
-/// <remarks>
-/// Found in config.json as rope_scaling {"rope_type": "llama3", ...}, or since transformers 5 as rope_parameters, which holds rope_theta too;
-/// older files call the type "type". Type "default" means none. Linear, dynamic, yarn and longrope are left out: they would change the
-/// forward pass, so they are an error rather than ignored.
-/// </remarks>
+/// <remarks>In config.json rope_scaling or rope_parameters {"rope_type": "llama3", ...}; see RopeFields for the places and the other types.</remarks>
 public sealed record RopeScaling(double Factor, double LowFrequencyFactor, double HighFrequencyFactor, int OriginalMaxPositionEmbeddings)
 {
-    internal static RopeScaling? Read(ConfigFields? fields)
+    internal static RopeScaling Read(ConfigFields fields)
     {
-        string? type = fields?.OptionalText("rope_type") ?? fields?.OptionalText("type");
-        if (fields is null || type is "default") return null;
-        if (type is null) return fields.Has("factor") ? throw fields.Missing("rope_type") : null;
-        if (type != "llama3")
-            throw fields.Unsupported("rope_type", CheckpointException.Quote(type), "llama3 or default",
-                "This library computes no other rotary embedding: choose another model, or remove the scaling if only short prompts matter.");
         var scaling = new RopeScaling(fields.Positive("factor"), fields.Positive("low_freq_factor"), fields.Positive("high_freq_factor"),
             fields.Count("original_max_position_embeddings"));
         if (scaling.HighFrequencyFactor <= scaling.LowFrequencyFactor)

@@ -37,11 +37,22 @@ public sealed class SafetensorsFile : IDisposable
     public static SafetensorsFile Open(string path)
     {
         ArgumentNullException.ThrowIfNull(path);
-        byte[] header = ReadHeader(path, out long length);
-        var entries = SafetensorsHeader.Parse(path, header, out var metadata);
-        var tensors = SafetensorsLayout.Check(path, entries, SafetensorsHeader.LengthBytes + header.Length, length);
-        return new SafetensorsFile(path, length, tensors, metadata);
+        try
+        {
+            byte[] header = ReadHeader(path, out long length);
+            var entries = SafetensorsHeader.Parse(path, header, out var metadata);
+            var tensors = SafetensorsLayout.Check(path, entries, SafetensorsHeader.LengthBytes + header.Length, length);
+            return new SafetensorsFile(path, length, tensors, metadata);
+        }
+        catch (CheckpointException error) when (IsNoHeader(error.Failure) && FileKind.Of(path) is var (kind, remedy))
+        {
+            throw new CheckpointException(CheckpointFailure.AnotherFormat, path, null, kind, "a safetensors file", remedy, error);
+        }
     }
+
+    // Failures that a file of another format ends in; a header that is one but wrong keeps its own error.
+    private static bool IsNoHeader(CheckpointFailure failure) => failure is CheckpointFailure.FileTooSmall or CheckpointFailure.HeaderTooLarge
+        or CheckpointFailure.HeaderTruncated or CheckpointFailure.HeaderNotUtf8 or CheckpointFailure.HeaderNotJson;
 
     /// <summary>A part of a tensor's bytes, in place. Valid until Dispose.</summary>
     /// <param name="tensor">A tensor of this file.</param>
@@ -174,6 +185,6 @@ public sealed class SafetensorsFile : IDisposable
     }
 
     private static CheckpointException ReadError(string path, Exception error) => error is FileNotFoundException or DirectoryNotFoundException
-        ? new(CheckpointFailure.NotFound, path, null, "no such file", "a safetensors file", "Check the path.", error)
+        ? FileKind.Missing(CheckpointFailure.NotFound, path, "a safetensors file", "Check the path.")
         : new(CheckpointFailure.ReadFailed, path, null, error.Message, "a readable file", "Check the path, the permissions and the disk.", error);
 }

@@ -23,8 +23,7 @@ public sealed class EngineModel : ILanguageModel, ILogitsModel
     /// <exception cref="ModelException">the tokenizer has tokens that the embedding lacks</exception>
     public EngineModel(LlamaModel model, Tokenizer tokenizer, string name)
     {
-        if (tokenizer.VocabularySize > model.Config.VocabularySize)
-            throw new ModelException("embed_tokens", $"has {model.Config.VocabularySize} rows, but the tokenizer has {tokenizer.VocabularySize} tokens: they are of different models.");
+        TokenRange.Check(model.Config, tokenizer);
         (_model, _tokenizer, Name, _pass) = (model, tokenizer, name, new ModelPass(model));
     }
 
@@ -61,7 +60,7 @@ public sealed class EngineModel : ILanguageModel, ILogitsModel
     /// <inheritdoc/>
     public Task<IReadOnlyList<Generation>> Generate(IReadOnlyList<string> prompts, GenerationSettings settings, CancellationToken cancellation = default)
     {
-        int[][] tokens = [.. prompts.Select(prompt => _tokenizer.Encode(prompt))];
+        int[][] tokens = [.. prompts.Select(Encode)];
         int longest = tokens.Length == 0 ? 0 : tokens.Max(ids => ids.Length);
         if (longest + settings.MaxNewTokens > MaxContext)
             throw new EvaluationException(EvaluationFailure.ContextTooShort, Name, $"a prompt of {longest} tokens and an answer of up to {settings.MaxNewTokens}",
@@ -84,7 +83,7 @@ public sealed class EngineModel : ILanguageModel, ILogitsModel
         foreach (var request in requests)
         {
             cancellation.ThrowIfCancellationRequested();
-            var (ids, context) = ContinuationSplit.Encode(text => _tokenizer.Encode(text), request);
+            var (ids, context) = ContinuationSplit.Encode(Encode, request);
             int count = ids.Length - context;
             var logits = new float[count * VocabularySize];
             Logits(ids.AsSpan(0, ids.Length - 1), context - 1, logits);
@@ -102,7 +101,7 @@ public sealed class EngineModel : ILanguageModel, ILogitsModel
     }
 
     /// <inheritdoc/>
-    public int[] Encode(string text) => _tokenizer.Encode(text);
+    public int[] Encode(string text) => TokenRange.Encode(_model.Config, _tokenizer, text);
 
     /// <inheritdoc/>
     public void Logits(ReadOnlySpan<int> ids, int from, Span<float> logits)

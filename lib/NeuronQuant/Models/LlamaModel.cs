@@ -59,6 +59,8 @@ public sealed class LlamaModel
         if (config.HiddenActivation is not ("silu" or "swish"))
             throw new ModelException(config.File,
                 $"hidden_act is \"{config.HiddenActivation}\", expected \"silu\": no other activation is computed here.");
+        if (config.NotComputed is { } obstacle)
+            throw new ModelException(config.File, $"{obstacle}. Quantizing, auditing and planning need none; to run it, choose another model or an endpoint.");
         if (config.QuantizationMethod is { } method)
             throw new ModelException(config.File,
                 $"the model is quantized already ({method}), expected bf16, f16 or f32 weights: load the original checkpoint.");

@@ -55,12 +55,12 @@ public sealed class QuantizationPlan
     public static QuantizationPlan Create(
         Checkpoint checkpoint, Format format, Granularity granularity = Granularity.PerChannelSymmetric, IReadOnlyList<string>? modulesToNotConvert = null) =>
         Create(LinearModules(checkpoint), checkpoint.HasConfig && checkpoint.Config.TieWordEmbeddings, format, granularity, modulesToNotConvert ?? [],
-            checkpoint.HasConfig && checkpoint.Config.HasQueryKeyValueBias);
+            checkpoint.HasConfig && checkpoint.Config.HasQueryKeyValueBias, checkpoint.HeadTie == HeadTie.Contradicted);
 
     /// <summary>The same for a list of linear modules, with no checkpoint at hand.</summary>
     public static QuantizationPlan Create(
         IReadOnlyList<ModuleName> modules, bool tiedHead, Format format, Granularity granularity, IReadOnlyList<string> modulesToNotConvert,
-        bool attentionBias = false)
+        bool attentionBias = false, bool contradictedHead = false)
     {
         if (format == Format.Bf16) throw new QuantizationException("plan", "bf16 is not a quantization format. Choose int8, f8e4m3 or f8e5m2.");
         if (modules.Count == 0) throw new QuantizationException("plan", "the checkpoint has no linear module that NxDI would quantize (…q_proj, …down_proj, lm_head).");
@@ -73,8 +73,9 @@ public sealed class QuantizationPlan
         if (addHead)
         {
             entries.Add("lm_head");
-            notes.Add("lm_head shares the embedding's weight (tie_word_embeddings), so it stays in bf16; \"lm_head\" was added to modules_to_not_convert.");
+            notes.Add($"{(contradictedHead ? "lm_head will be overwritten by the embedding" : "lm_head shares the embedding's weight")} (tie_word_embeddings), so it stays in bf16; \"lm_head\" was added to modules_to_not_convert.");
         }
+        if (contradictedHead) notes.Add($"{TiedHead.Contradiction}.");
         if (format != Format.Int8 && granularity == Granularity.PerTensorSymmetric)
             notes.Add($"NxDI's own save_quantized_state_dict writes a 0-dimensional scale for {format.NxdiName()} per tensor, which its loader refuses; this writes [1].");
         var named = entries.Where(entry => entry != "lm_head" || !tiedHead).ToArray();

@@ -8,7 +8,10 @@ namespace NeuronQuant.Quantization;
 /// A weight as quantization sees it: rows (output channels) of columns, in memory or in a mapped checkpoint, read a row at a time. A
 /// vector, such as a norm's gain, is one row.
 /// </summary>
-/// <remarks>bf16 rows are handed to the kernels as they lie in the file; every other type is decoded to float32 first, exactly.</remarks>
+/// <remarks>
+/// bf16 rows are handed to the kernels as they lie in the file; every other type is decoded to float32 first, exactly, and so are rows that a
+/// checkpoint computes from codes and scales.
+/// </remarks>
 public sealed class WeightMatrix
 {
     private readonly ReadOnlyMemory<float> _floats;
@@ -38,7 +41,7 @@ public sealed class WeightMatrix
             throw new QuantizationException(tensor.Name, $"has shape [{string.Join(", ", tensor.Shape)}]; a weight is a vector or a matrix, and not empty.");
         Rows = tensor.Shape.Length == 2 ? (int)tensor.Shape[0] : 1;
         Columns = (int)tensor.Shape[^1];
-        IsBf16 = tensor.Type == TensorType.BF16;
+        IsBf16 = tensor.Type == TensorType.BF16 && !checkpoint.IsComputed(tensor);
     }
 
     /// <summary>The tensor's name, for messages.</summary>
@@ -50,7 +53,7 @@ public sealed class WeightMatrix
     /// <summary>Input channels.</summary>
     public int Columns { get; }
 
-    /// <summary>True when rows are read as bf16 codes.</summary>
+    /// <summary>True when rows lie as bf16 codes.</summary>
     public bool IsBf16 { get; }
 
     /// <summary>Rows times columns.</summary>

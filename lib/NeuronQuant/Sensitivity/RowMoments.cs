@@ -14,16 +14,20 @@ internal record struct RowSums(double Mean, double AbsoluteMaximum, double Squar
 /// </summary>
 /// <remarks>
 /// Sixteen float32 lanes with two accumulators each, joined in float64 at the end of a row: for rows of 14336 weights the sums agree with
-/// float64 to about 1e-6 relative. The slow twin is <see cref="Reference"/>.
+/// float64 to about 1e-6 relative. The slow twin is <see cref="Reference"/>. It also takes the rows whose fourth powers float32 cannot hold:
+/// beyond 2^24 a sum of them may overflow, below 2^-24 they drown among the smallest numbers.
 /// </remarks>
 internal static class RowMoments
 {
+    private const float Largest = 1 << 24, Smallest = 1f / (1 << 24); // 2^96 for each of 2^24 weights, and 2^-96 above the smallest normal number, 2^-126
+
     private const float Shifter = 12582912f; // 1.5 * 2^23: the float adder rounds to integers, half to even
 
     public static RowSums Fast<T, TElement>(ReadOnlySpan<T> row, Grid grid) where T : unmanaged where TElement : IElement<T>
     {
         var (sum, absoluteMaximum) = SumAndMaximum<T, TElement>(row);
         if (!float.IsFinite(absoluteMaximum)) return new RowSums(double.NaN, absoluteMaximum, 0, 0, 0);
+        if (absoluteMaximum is > Largest or (> 0 and < Smallest)) return Reference(Decoded<T, TElement>(row), grid);
         double mean = sum / row.Length;
         var (squares, fourths, errors) = Central<T, TElement>(row, (float)mean, grid.Scale(-absoluteMaximum, absoluteMaximum));
         double off = mean - (float)mean;
@@ -44,6 +48,13 @@ internal static class RowMoments
             (squares, fourths, errors) = (squares + d * d, fourths + d * d * d * d, errors + e * e);
         }
         return new RowSums(mean, maximum, squares, fourths, errors);
+    }
+
+    private static float[] Decoded<T, TElement>(ReadOnlySpan<T> row) where T : unmanaged where TElement : IElement<T>
+    {
+        var values = new float[row.Length];
+        for (int i = 0; i < row.Length; i++) values[i] = TElement.ToFloat(row[i]);
+        return values;
     }
 
     // The magnitudes order as their integer images do, with infinity and NaN on top.

@@ -41,7 +41,7 @@ internal sealed class TuningState
     {
         string folder = FolderOf(block.Layer);
         if (!Directory.Exists(folder) || CheckpointFiles.Choose(folder) is null) return null;
-        using var saved = Checkpoint.Open(folder);
+        using var saved = Checkpoint.OpenStored(folder);
         if (!Bytes(saved, Run).SequenceEqual(_digest))
             throw new TuningException(folder, "is a block of another run. Delete it to tune the block again, or give a state folder of its own to each run.");
         double[] summary = MemoryMarshal.Cast<byte, double>(Bytes(saved, Summary)).ToArray();

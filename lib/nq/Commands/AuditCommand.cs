@@ -1,5 +1,4 @@
 using System.CommandLine;
-using NeuronQuant.Checkpoints;
 using NeuronQuant.Neuron;
 
 namespace NeuronQuant.CommandLine.Commands;
@@ -20,7 +19,7 @@ internal static class AuditCommand
 
     private static int Run(string sourcePath, string written, string[]? keep, bool json, CancellationToken cancellation)
     {
-        using var source = Checkpoint.Open(sourcePath);
+        using var source = ModelSource.Open(sourcePath);
         var report = CommandOutput.WithProgress("auditing", progress => CheckpointAudit.Run(source, written, keep is { Length: > 0 } ? keep : null, progress, cancellation), cancellation);
         if (json)
         {
@@ -32,6 +31,7 @@ internal static class AuditCommand
                 integers_changed = report.Changed,
                 modules = report.Modules.Select(module => new { module = module.Module.Name, module.Stored, module.Weights, module.Changed }),
                 report.Findings,
+                report.Notes,
             });
             return report.Passed ? 0 : 1;
         }

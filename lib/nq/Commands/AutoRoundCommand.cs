@@ -34,7 +34,7 @@ internal static class AutoRoundCommand
 
     private static int Run(TuningRequest request, TuningRecipe recipe, bool resume, CancellationToken cancellation)
     {
-        string state = Path.TrimEndingDirectorySeparator(request.Output) + ".tuning";
+        string state = request.State;
         if (!resume && Directory.Exists(state))
             throw new UsageException($"{state} holds the finished blocks of an interrupted run. Add --resume to go on, or delete it to start again.");
         recipe = recipe with { Samples = request.Samples ?? recipe.Samples, SequenceLength = request.SequenceLength };

@@ -1,4 +1,5 @@
 using NeuronQuant.Checkpoints;
+using NeuronQuant.Evaluation;
 using NeuronQuant.Models;
 using NeuronQuant.Tokenization;
 using NeuronQuant.Tuning;
@@ -20,7 +21,7 @@ internal sealed record CalibrationSource(string? File, int Samples, int Sequence
         if (File is null)
             return (CalibrationTexts.Generate(model, tokenizer, Samples, length, Seed, cancellation),
                 $"{Samples} texts by the model itself, at temperature 1 from its begin token, seed {Seed}; texts of your own in --calibration are better");
-        var texts = CalibrationTexts.Read(File, tokenizer, length).Take(Samples).ToArray();
+        var texts = CalibrationTexts.Read(File, tokenizer, length).Take(Samples).Select(text => TokenRange.Checked(model.Config, tokenizer, text)).ToArray();
         return (texts, $"{texts.Length} texts of {Path.GetFileName(File)}");
     }
 

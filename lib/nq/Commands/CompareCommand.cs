@@ -45,6 +45,7 @@ internal static class CompareCommand
     {
         if (request.Bits is < 2 or > 8) throw new UsageException($"--bits {request.Bits}: give 2 to 8.");
         if (request.AverageBits is < 8 or > 16 or double.NaN) throw new UsageException(FormattableString.Invariant($"--average-bits {request.AverageBits}: give 8 to 16."));
+        ModelSource.Say(request.Model);
         var engine = EngineModel.Load(request.Model);
         var task = WordProblemTask.Demo(request.Data is null
             ? DemoTask.Generate(DemoPart.HeldOut, DemoTask.GradingSeed, 1000).Select(problem => problem.Problem) : WordProblemFile.Read(request.Data));

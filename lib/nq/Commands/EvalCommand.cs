@@ -1,4 +1,5 @@
 using System.CommandLine;
+using NeuronQuant.Checkpoints;
 using NeuronQuant.Evaluation;
 
 namespace NeuronQuant.CommandLine.Commands;
@@ -39,8 +40,12 @@ internal static class EvalCommand
     private static async Task<int> Run(Request request, CancellationToken cancellation)
     {
         if ((request.Model is null) == (request.Endpoint is null)) throw new UsageException("Give either MODEL or --endpoint.");
+        foreach (string? read in new[] { request.Data, request.Baseline })
+            if (request.Samples is not null && read is not null && TargetGuard.AreSame(request.Samples, read))
+                throw new UsageException($"--samples {request.Samples}: this file is read as well. Give the answers a file of their own.");
         using var endpoint = request.Endpoint is null ? null : new CompletionsEndpoint(new CompletionsOptions(
             request.Endpoint, request.EndpointModel ?? throw new UsageException("--endpoint needs --endpoint-model, the model's name there.")));
+        if (request.Model is not null) ModelSource.Say(request.Model);
         if (request.Task == "perplexity") return Measure(request, cancellation);
         var task = TaskOf(request);
         ILanguageModel model = endpoint is not null ? endpoint : EngineModel.Load(request.Model!);

@@ -1,16 +1,19 @@
 using System.CommandLine;
+using NeuronQuant.Evaluation;
 using NeuronQuant.Models;
-using NeuronQuant.Tokenization;
 
 namespace NeuronQuant.CommandLine.Commands;
 
 /// <summary><c>nq generate</c>: continue a prompt with a model, printing as it goes; greedy unless a temperature is given.</summary>
 internal static class GenerateCommand
 {
+    /// <summary>The option that may be empty.</summary>
+    public const string Prompt = "--prompt";
+
     public static Command Create()
     {
         var (model, json) = (Arguments.Model(), Arguments.Json());
-        var prompt = new Option<string>("--prompt") { Description = "The text to continue.", Required = true };
+        var prompt = new Option<string>(Prompt) { Description = "The text to continue.", Required = true };
         var count = new Option<int>("--max-new-tokens") { Description = "New tokens at most.", DefaultValueFactory = _ => 256 };
         var temperature = new Option<double>("--temperature") { Description = "0 takes the likeliest token each time." };
         var seed = new Option<ulong>("--seed") { Description = "Of the draws, with a temperature above 0." };
@@ -24,18 +27,18 @@ internal static class GenerateCommand
     private static int Run(string path, string prompt, int count, GenerationOptions options, bool json, CancellationToken cancellation)
     {
         if (count < 1) throw new UsageException("--max-new-tokens: give a number above zero.");
-        var model = LlamaModel.Load(path);
-        var tokenizer = Tokenizer.Load(Path.Combine(Directory.Exists(path) ? path : Path.GetDirectoryName(path) ?? "", "tokenizer.json"));
-        int[] tokens = tokenizer.Encode(prompt);
+        using var source = ModelSource.Open(path);
+        var model = ModelFiles.Load(source);
+        var tokenizer = CalibrationSource.TokenizerOf(source);
+        TokenRange.Check(model.Config, tokenizer);
+        int[] tokens = TokenRange.Encode(model.Config, tokenizer, prompt);
         if (tokens.Length + count > model.Config.MaxPositionEmbeddings)
             CommandOutput.Note($"the prompt has {tokens.Length} tokens and the model's context is {model.Config.MaxPositionEmbeddings}; generation ends there.");
-        if (tokenizer.VocabularySize > model.Config.VocabularySize)
-            throw new ModelException("embed_tokens", $"has {model.Config.VocabularySize} rows, but the tokenizer has {tokenizer.VocabularySize} tokens: they are of different models.");
         var stream = tokenizer.Stream();
         foreach (int token in tokens) stream.Add(token); // the space before the first new word depends on what stands before it
         int shown = 0;
         var decoder = new Decoder(model, 1, Math.Min(model.Config.MaxPositionEmbeddings, tokens.Length + count));
-        var made = Generation.Run(decoder, [tokens], options with
+        var made = Models.Generation.Run(decoder, [tokens], options with
         {
             StopTokens = model.Config.EndTokenIds,
             StopWhen = (_, soFar) =>

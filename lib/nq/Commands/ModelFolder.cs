@@ -6,10 +6,16 @@ namespace NeuronQuant.CommandLine.Commands;
 internal static class ModelFolder
 {
     /// <summary>The config of a folder, or beside a weights file.</summary>
-    public static ModelConfig Config(string path) =>
-        ModelConfig.Read(Path.Combine(Directory.Exists(path) ? path : Path.GetDirectoryName(Path.GetFullPath(path))!, "config.json"));
+    public static ModelConfig Config(string path)
+    {
+        path = HubCache.Resolve(path);
+        return ModelConfig.Read(Path.Combine(Directory.Exists(path) ? path : Path.GetDirectoryName(Path.GetFullPath(path))!, "config.json"));
+    }
 
     /// <summary>The weights; null for a folder without any.</summary>
-    public static Checkpoint? Weights(string path) =>
-        !Directory.Exists(path) || Directory.EnumerateFiles(path, "*.safetensors").Any() ? Checkpoint.Open(path) : null;
+    public static Checkpoint? Weights(string path)
+    {
+        path = HubCache.Resolve(path);
+        return !Directory.Exists(path) || Directory.EnumerateFiles(path, "*.safetensors").Any() ? ModelSource.Open(path) : null;
+    }
 }

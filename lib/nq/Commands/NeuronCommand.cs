@@ -1,4 +1,5 @@
 using System.CommandLine;
+using NeuronQuant.Checkpoints;
 using NeuronQuant.Neuron;
 
 namespace NeuronQuant.CommandLine.Commands;
@@ -54,7 +55,7 @@ internal static class NeuronCommand
         {
             string folder = result.GetRequiredValue(output);
             var options = new DeviceOptions(result.GetRequiredValue(python), Path.Combine(folder, "graphs"), result.GetValue(standIn) ?? "");
-            return Task.Run(() => Conform(result.GetRequiredValue(model), folder, options, result.GetValue(tp), result.GetValue(json), cancellation));
+            return Task.Run(() => Conform(HubCache.Resolve(result.GetRequiredValue(model)), folder, options, result.GetValue(tp), result.GetValue(json), cancellation));
         });
         return command;
     }

@@ -28,6 +28,9 @@ internal static class PlanCommand
     private static int Run(string path, PlanRequest request, bool json)
     {
         var model = ModelFolder.Config(path);
+        if (model.NotComputed is { } obstacle) CommandOutput.Note($"{obstacle}; a plan needs none.");
+        if (model.QuantizationMethod is { } method)
+            CommandOutput.Note($"config.json says that the weights are quantized already ({method}); the plan is of the folder that nq quantize would write from them.");
         var plan = InferencePlan.Create(model, request);
         var recorded = PlanRecorded.IsBlogsModel(model) ? PlanRecorded.Compare(model, RecordedFigures.Blog()) : [];
         bool fits = plan.Findings.All(finding => finding.Severity != ConfigSeverity.Error);

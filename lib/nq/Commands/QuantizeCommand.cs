@@ -33,18 +33,18 @@ internal static class QuantizeCommand
         string model, string output, Format format, Granularity granularity, string[] keep, CheckpointLayout layout, string gridName, bool overwrite, bool json,
         CancellationToken cancellation)
     {
-        using var source = Checkpoint.Open(model);
+        using var source = ModelSource.Open(model);
         if (source.HasConfig) ExpectedTensors.Check(source, source.Config);
         var plan = QuantizationPlan.Create(source, format, granularity, keep);
         var grid = gridName == "nxd" ? null : Grid.Parse(gridName);
         var record = CommandOutput.WithProgress("quantizing", progress => NeuronCheckpoint.Write(source, output, plan, layout, grid, overwrite, progress, cancellation), cancellation);
-        using var written = Checkpoint.Open(output);
+        using var written = Checkpoint.OpenStored(output);
         if (json)
         {
-            CommandOutput.Json(new { record, plan.Notes, source_bytes = source.ByteCount, bytes = written.ByteCount, kept = plan.Kept.Select(module => module.Name) });
+            CommandOutput.Json(new { record, notes = CheckpointNotes.Of(source).Union(plan.Notes), source_bytes = source.ByteCount, bytes = written.ByteCount, kept = plan.Kept.Select(module => module.Name) });
             return 0;
         }
-        foreach (string note in plan.Notes) CommandOutput.Note(note);
+        foreach (string note in plan.Notes.Except(CheckpointNotes.Of(source))) CommandOutput.Note(note);
         if (grid is not null) CommandOutput.Note($"the grid '{grid}' does not survive NxDI's second rounding: run nq audit {model} {output} for the count.");
         CommandOutput.Say(FormattableString.Invariant(
             $"{output}: {record.QuantizationDtype} {record.QuantizationType}, layout {record.Layout}; {plan.Modules.Count() - plan.Kept.Count()} modules quantized, {plan.Kept.Count()} kept in bf16; {source.ByteCount / 1e9:0.####} GB -> {written.ByteCount / 1e9:0.####} GB"));

@@ -1,6 +1,7 @@
 using System.CommandLine;
 using System.Diagnostics;
 using System.Globalization;
+using NeuronQuant.Checkpoints;
 using NeuronQuant.CommandLine.Notebooks;
 
 namespace NeuronQuant.CommandLine.Commands;
@@ -41,6 +42,8 @@ internal static class RunCommand
                 Path.GetFullPath(parsed.GetValue(output) ?? Path.Combine(NotebookSet.Root(here), "out", "book")),
                 parsed.GetValue(timeout) is { } seconds ? TimeSpan.FromSeconds(seconds) : null,
                 parsed.GetValue(inPlace));
+            if (!request.InPlace && request.Paths.FirstOrDefault(path => TargetGuard.AreSame(Path.Combine(request.Output, Path.GetFileName(path)), path)) is { } own)
+                throw new UsageException($"--out {request.Output}: the executed {Path.GetFileName(own)} would replace the notebook. Give another folder, or --in-place to mean it.");
             return RunAsync(request, cancellation);
         });
         return command;

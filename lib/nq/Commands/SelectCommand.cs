@@ -1,5 +1,4 @@
 using System.CommandLine;
-using NeuronQuant.Checkpoints;
 using NeuronQuant.Models;
 using NeuronQuant.Selection;
 using NeuronQuant.Sensitivity;
@@ -33,7 +32,7 @@ internal static class SelectCommand
     {
         if ((request.Budget is null) == (request.Bits is null)) throw new UsageException("Give either --budget BYTES or --average-bits B.");
         if (request.Bits is < 8 or > 16 or double.NaN) throw new UsageException(FormattableString.Invariant($"--average-bits {request.Bits}: give 8 to 16."));
-        using var source = Checkpoint.Open(request.Model);
+        using var source = ModelSource.Open(request.Model);
         var profile = CommandOutput.WithProgress("measuring", progress => ModelProfile.Measure(source, progress, cancellation), cancellation);
         var model = request.Score is "outlier_magnitude" or "int8_mse" ? null : ModelFiles.Load(source);
         var (texts, origin) = model is null ? ([], null) : request.Calibration.Read(model, CalibrationSource.TokenizerOf(source), cancellation);
@@ -64,7 +63,7 @@ internal static class SelectCommand
         if (origin is not null) CommandOutput.Note($"calibration: {origin}.");
         CommandOutput.Show(chosen.ToTable());
         CommandOutput.Say($"{chosen}");
-        CommandOutput.Say($"rank correlation with the cheaper scores: {string.Join(", ", agreement.Select(pair => FormattableString.Invariant($"{pair.Key} {pair.Value:0.00}")))}");
+        if (agreement.Count > 0) CommandOutput.Say($"rank correlation with the cheaper scores: {string.Join(", ", agreement.Select(pair => FormattableString.Invariant($"{pair.Key} {pair.Value:0.00}")))}");
         if (divergence is double nats) CommandOutput.Say(FormattableString.Invariant($"measured with the whole set: {nats:0.000e+0} nats per token"));
         CommandOutput.Say(chosen.Selection.Entries.Count == 0 ? "Nothing stays in bf16." : $"--keep {string.Join(',', chosen.Selection.Entries)}");
         return 0;
@@ -82,6 +81,7 @@ internal static class SelectCommand
     // What another score would have said of the same modules; only scores that cost at most one pass.
     private static Dictionary<string, double> Agreement(ModuleScores scores, ModelProfile profile, LlamaModel? model, IReadOnlyList<int[]> texts, CancellationToken cancellation)
     {
+        if (scores.Values.Count < 2) return []; // No order to compare.
         string[] cheap = model is null ? ["outlier_magnitude", "int8_mse"] : ["outlier_magnitude", "int8_mse", "activation_weighted_error", "gradient_times_error"];
         return cheap.Where(name => name != scores.Name)
             .ToDictionary(name => name, name => RankCorrelation.Spearman(scores, Scores(name, profile, model, texts, cancellation)));

@@ -17,7 +17,7 @@ internal static class SensitivityCommand
 
     private static int Run(string path, bool json, CancellationToken cancellation)
     {
-        using var checkpoint = Checkpoint.Open(path);
+        using var checkpoint = ModelSource.Open(path);
         var profile = CommandOutput.WithProgress("measuring", progress => ModelProfile.Measure(checkpoint, progress, cancellation), cancellation);
         if (!json)
         {
@@ -27,6 +27,7 @@ internal static class SensitivityCommand
         CommandOutput.Json(new
         {
             path,
+            notes = CheckpointNotes.Of(checkpoint),
             modules = profile.Modules.Select(entry => new
             {
                 module = entry.Module.Name,

@@ -15,10 +15,12 @@ internal static class TrainCommand
         var steps = Sized("--steps", "Updates.", standard.Steps);
         var batch = Sized("--batch", "Problems in a step.", standard.Batch);
         var layers = Sized("--layers", "Decoder layers.", standard.Layers);
-        var command = new Command("train", "Train the demo model from nothing; with its own options the same bytes come out on the same machine.") { output, seed, steps, batch, layers };
+        var overwrite = new Option<bool>("--overwrite") { Description = "Replace a checkpoint that is already in the folder." };
+        var command = new Command("train", "Train the demo model from nothing; with its own options the same bytes come out on the same machine.")
+            { output, seed, steps, batch, layers, overwrite };
         command.SetAction((result, cancellation) => Task.Run(() => Run(
             standard with { Seed = result.GetValue(seed), Steps = result.GetValue(steps), Batch = result.GetValue(batch), Layers = result.GetValue(layers) },
-            result.GetRequiredValue(output), cancellation)));
+            CheckpointTarget.Free(result.GetRequiredValue(output), result.GetValue(overwrite)), cancellation)));
         return command;
     }
 

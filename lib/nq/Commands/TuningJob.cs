@@ -14,9 +14,12 @@ internal sealed class TuningJob : IDisposable
     private TuningJob(TuningRequest request, TuningRecipe recipe, CancellationToken cancellation)
     {
         Request = request;
-        Source = Checkpoint.Open(request.Model);
+        Source = ModelSource.Open(request.Model);
         try
         {
+            TargetGuard.Check(Source, request.Output);
+            TargetGuard.Check(Source, request.State);
+            FiniteValues.Check(Source, cancellation);
             Plan = QuantizationPlan.Create(Source, Format.Int8, modulesToNotConvert: request.Keep);
             Grids = TuningGrids.Of(Plan, request.Grid);
             Model = ModelFiles.Load(Source);
@@ -55,7 +58,7 @@ internal sealed class TuningJob : IDisposable
     {
         var record = CommandOutput.WithProgress("writing", progress => NeuronCheckpoint.Write(
             Source, Request.Output, Plan, Request.Layout, overwrite: Request.Overwrite, progress: progress, cancellation: cancellation, chosen: chosen), cancellation);
-        using var written = Checkpoint.Open(Request.Output);
+        using var written = Checkpoint.OpenStored(Request.Output);
         if (Request.Json)
         {
             CommandOutput.Json(new
@@ -64,14 +67,14 @@ internal sealed class TuningJob : IDisposable
                 Request.Grid.Bits,
                 calibration = Origin,
                 losses,
-                Plan.Notes,
+                notes = CheckpointNotes.Of(Source).Union(Plan.Notes),
                 source_bytes = Source.ByteCount,
                 bytes = written.ByteCount,
                 kept = Plan.Kept.Select(module => module.Name),
             });
             return;
         }
-        foreach (string note in Plan.Notes) CommandOutput.Note(note);
+        foreach (string note in Plan.Notes.Except(CheckpointNotes.Of(Source))) CommandOutput.Note(note);
         CommandOutput.Note($"calibration: {Origin}.");
         if (record.IntegersChanged > 0)
             CommandOutput.Note(FormattableString.Invariant(

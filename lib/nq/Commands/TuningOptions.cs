@@ -9,6 +9,9 @@ namespace NeuronQuant.CommandLine.Commands;
 internal sealed record TuningRequest(
     string Model, string Output, Grid Grid, string[] Keep, CheckpointLayout Layout, string? Calibration, int? Samples, int SequenceLength, bool Overwrite, bool Json)
 {
+    /// <summary>Where the finished blocks of autoround are kept until the folder is written.</summary>
+    public string State => Path.TrimEndingDirectorySeparator(Output) + ".tuning";
+
     /// <summary>The calibration texts, as many as the recipe wants unless a number was given.</summary>
     public CalibrationSource Source(TuningRecipe recipe) => new(Calibration, Samples ?? recipe.Samples, SequenceLength);
 }
@@ -43,7 +46,7 @@ internal sealed class TuningOptions
         string output = result.GetRequiredValue(_output);
         if (bits < 8 && layout == CheckpointLayout.Nxd)
             throw new UsageException($"--bits {bits}: Inf2 stores 8 bits. Add --layout fake to write bf16 weights with {bits}-bit values, to measure what the width costs.");
-        if (!result.GetValue(_overwrite) && IsTaken(output)) throw new UsageException($"--out {output}: there is a checkpoint. Give another folder, or --overwrite.");
+        CheckpointTarget.Free(output, result.GetValue(_overwrite));
         return new TuningRequest(result.GetRequiredValue(_model), output, Grid.Parse(result.GetRequiredValue(_grid), bits), result.GetValue(_keep) ?? [], layout,
             result.GetValue(_calibration), result.GetValue(_samples), result.GetValue(_length), result.GetValue(_overwrite), result.GetValue(_json));
     }
@@ -78,7 +81,4 @@ internal sealed class TuningOptions
         });
         return option;
     }
-
-    private static bool IsTaken(string folder) => Directory.Exists(folder)
-        && (Directory.EnumerateFiles(folder, "*.safetensors").Any() || File.Exists(Path.Combine(folder, "model.safetensors.index.json")));
 }

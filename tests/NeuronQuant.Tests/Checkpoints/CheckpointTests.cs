@@ -67,7 +67,7 @@ public sealed class CheckpointTests : IDisposable
             + TestFiles.Entry("unlisted", "U8", "1", "1,2") + "}", 2, 3);
         _files.Text(Index, "{\"metadata\":{\"total_size\":5.0},\"weight_map\":{\"model.layers.10.mlp.up_proj.weight\":\"a.safetensors\","
             + "\"model.layers.2.mlp.up_proj.weight\":\"sub/b.safetensors\"}}");
-        using var checkpoint = Checkpoint.Open(_files.Folder);
+        using var checkpoint = Checkpoint.OpenStored(_files.Folder);
         Assert.Equal([2, 10], checkpoint.Tensors.Select(t => (int)checkpoint.Bytes(t, 0, 1)[0])); // Layer 2 before layer 10.
         Assert.Equal(2, checkpoint.ByteCount);
         Assert.Contains(checkpoint.Notes, note => note.Contains("unlisted", StringComparison.Ordinal));

@@ -36,7 +36,7 @@ public sealed class CheckpointWriterTests : IDisposable
 
     private void AssertHolds(TensorDeclaration[] tensors, int seed = 1)
     {
-        using var checkpoint = Checkpoint.Open(_files.Folder);
+        using var checkpoint = Checkpoint.OpenStored(_files.Folder);
         Assert.Equal(tensors.Select(t => t.Name).Order(), checkpoint.Tensors.Select(t => t.Name).Order());
         Assert.Empty(checkpoint.Notes);
         foreach (var tensor in checkpoint.Tensors)
@@ -70,7 +70,7 @@ public sealed class CheckpointWriterTests : IDisposable
     public void ARealModelIsRewrittenToTheSameBytes()
     {
         string source = RealModel.Folder();
-        using var original = Checkpoint.Open(source);
+        using var original = Checkpoint.OpenStored(source);
         using (var writer = CheckpointWriter.Create(_files.Folder, original.Tensors.Select(t => new TensorDeclaration(t.Name, t.Type, t.Shape))))
         {
             foreach (var tensor in original.Tensors) writer.Write(tensor.Name, original.Bytes(tensor, 0, (int)tensor.ByteCount));
@@ -98,7 +98,7 @@ public sealed class CheckpointWriterTests : IDisposable
             writer.Complete();
         }
         AssertHolds(tensors);
-        using var checkpoint = Checkpoint.Open(_files.Folder);
+        using var checkpoint = Checkpoint.OpenStored(_files.Folder);
         Assert.All(checkpoint.Tensors, t => Assert.Equal(0, t.Offset % Math.Max(1, t.Type.BitSize() / 8)));
         Assert.True(checkpoint.Files.Count > 1);
     }

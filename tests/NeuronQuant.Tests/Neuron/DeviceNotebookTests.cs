@@ -47,7 +47,7 @@ public sealed class DeviceNotebookTests : IDisposable
         Assert.Equal(5, compared.Split('\n').Count(line => line.Contains("a stand-in, no measurement", StringComparison.Ordinal)));
 
         var record = Assert.Single(DeviceRun.ReadAll(At("out")));
-        using var written = Checkpoint.Open(At("out/quantized"));
+        using var written = Checkpoint.OpenStored(At("out/quantized"));
         Assert.Equal((true, false, "all int8", 2, 2048), (record.Setup.StandIn, record.Setup.BlogsModel, record.Setup.Method, record.Setup.BatchSize, record.Setup.SequenceLength));
         Assert.Equal((written.ByteCount, 14_000_000_000, 4.0, 500.0), (record.WeightBytes, record.MemoryBytes!.Device, record.LatencyMs!.TokenP50, record.LatencyMs.TokensPerSecond));
         Assert.Equal(new DeviceScore("gsm8k", "strict-match", 3, 6), record.Score);

@@ -33,7 +33,7 @@ public class NeuronCheckpointTests
         using var model = new TinyModel();
         using var source = model.Open();
         NeuronCheckpoint.Write(source, model.PathOf("q"), QuantizationPlan.Create(source, Format.Int8, modulesToNotConvert: ["lm_head", "layers.1.mlp"]));
-        using var written = Checkpoint.Open(model.PathOf("q"));
+        using var written = Checkpoint.OpenStored(model.PathOf("q"));
         string[] keys = [.. written.Tensors.Select(tensor => $"{tensor.Name} {tensor.Type.Name()} [{string.Join(",", tensor.Shape)}]")];
         Assert.DoesNotContain(keys, key => key.StartsWith("model.", StringComparison.Ordinal));
         Assert.Contains("embed_tokens.weight BF16 [64,32]", keys);
@@ -51,7 +51,7 @@ public class NeuronCheckpointTests
         using var model = new TinyModel();
         using var source = model.Open();
         NeuronCheckpoint.Write(source, model.PathOf("q"), QuantizationPlan.Create(source, Format.Int8));
-        using var written = Checkpoint.Open(model.PathOf("q"));
+        using var written = Checkpoint.OpenStored(model.PathOf("q"));
         var (codes, scales, weights) = (new float[48 * 32], new float[48], new float[48 * 32]);
         written.ReadFloats(written["layers.1.mlp.up_proj.weight"], 0, codes);
         written.ReadFloats(written["layers.1.mlp.up_proj.scale"], 0, scales);
@@ -74,7 +74,7 @@ public class NeuronCheckpointTests
         Assert.True(report.Passed, string.Join("\n", report.Findings));
         Assert.Equal(report.Modules.Sum(module => plan[module.Module] == Format.Bf16 ? 0 : module.Weights), report.Quantized);
         Assert.True(report.Quantized < report.Modules.Sum(module => module.Weights));
-        using var written = Checkpoint.Open(model.PathOf("fake"));
+        using var written = Checkpoint.OpenStored(model.PathOf("fake"));
         ExpectedTensors.Check(written, written.Config);
         Assert.All(written.Tensors, tensor => Assert.Equal(TensorType.BF16, tensor.Type));
     }

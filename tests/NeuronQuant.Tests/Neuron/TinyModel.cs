@@ -45,7 +45,7 @@ public sealed class TinyModel : IDisposable
         Directory.CreateDirectory(target);
         foreach (string file in Directory.EnumerateFiles(folder, "*.json").Where(file => !file.EndsWith("index.json", StringComparison.Ordinal)))
             File.Copy(file, Path.Combine(target, Path.GetFileName(file)));
-        using var source = Checkpoint.Open(folder);
+        using var source = Checkpoint.OpenStored(folder);
         var tensors = source.Tensors.SelectMany(tensor => change(tensor, source.Bytes(tensor, 0, (int)tensor.ByteCount).ToArray())).ToArray();
         using var writer = CheckpointWriter.Create(target, tensors.Select(entry => entry.Tensor));
         foreach (var (tensor, bytes) in tensors) writer.Write(tensor.Name, bytes);

@@ -34,7 +34,7 @@ public class TunedCheckpointTests
         Assert.True(report.Passed, string.Join("\n", report.Findings));
         Assert.Equal((15, 0L), (report.Modules.Count, report.Changed)); // lm_head, which is not tuned, is audited as rounded to nearest.
         Assert.Contains(record.Method, report.Plan, StringComparison.Ordinal);
-        using var written = Checkpoint.Open(model.PathOf("q"));
+        using var written = Checkpoint.OpenStored(model.PathOf("q"));
         var (module, weight) = chosen.Weights.Last();
         var tensor = written.Find(module, "weight")!;
         byte[] expected = layout == CheckpointLayout.Nxd ? weight.Codes : MemoryMarshal.AsBytes(weight.DequantizeBf16().AsSpan()).ToArray();

@@ -35,6 +35,24 @@ public class ModuleMetricsTests
         }
     }
 
+    [Fact] // Expected values: numpy 1.24 in float64, the scale in float32 as everywhere.
+    public void Weights_near_the_ends_of_bf16_neither_overflow_nor_vanish()
+    {
+        ushort[] large = [0x7F7F, 0x7EFF, 0xFE7F, 0x7DFF]; // m, m/2, -m/4, m/8 with m = 3.3895e38
+        ushort[] small = [0x0C7F, 0x0BFF, 0x8B7F, 0x0AFF]; // the same times 2^-230, near 2e-31
+        foreach (var (codes, int8, variance) in new[] { (large, 5.843203340953035e+71, 3.276138210260412e+76), (small, 1.2813278778511384e-62, 1.1004345303898012e-62) })
+            foreach (int copies in new[] { 1, 11 })
+            {
+                var row = Enumerable.Repeat(codes, copies).SelectMany(code => code).ToArray();
+                var metrics = ModuleMetrics.Measure(Module, WeightMatrix.OfBf16("w", row, 1, row.Length));
+                Assert.Equal(1, metrics.Int8Mse / int8, 1e-6);
+                if (copies == 1) Assert.Equal(1, metrics.OutlierMagnitude / variance, 1e-6);
+                Assert.True(metrics.Kurtosis is > 1 and < 3 && double.IsFinite(metrics.CrestFactor!.Value));
+            }
+        float[] whole = [.. Enumerable.Repeat(3e38f, 40)]; // their sum is beyond float32
+        Assert.Equal(0, ModuleMetrics.Measure(Module, WeightMatrix.Of("w", whole, 1, 40)).OutlierMagnitude);
+    }
+
     [Fact]
     public void Metrics_by_hand()
     {

@@ -15,7 +15,7 @@ internal static class AuditExclusions
     {
         if (plan.AddedTiedHead && !entries.Contains("lm_head"))
             yield return new AuditFinding(AuditDefect.ExclusionDisagrees, "lm_head",
-                "it shares the embedding's weight, with which NxDI overwrites it, so it cannot be quantized. Add \"lm_head\" to modules_to_not_convert.");
+                "config.json ties it to the embedding, with which NxDI overwrites it, so it cannot be quantized. Add \"lm_head\" to modules_to_not_convert.");
         if (layout == CheckpointLayout.Fake) yield break;
         foreach (var module in plan.Modules)
         {

@@ -33,6 +33,12 @@ public enum AuditDefect
     /// <summary>File and modules_to_not_convert disagree about a module, under one naming scheme or both.</summary>
     ExclusionDisagrees,
 
+    /// <summary>The source holds a NaN or an infinity in a tensor that is copied.</summary>
+    NotFinite,
+
+    /// <summary>The source's lm_head differs from the embedding that config.json ties it to, and NxDI would overwrite it.</summary>
+    HeadOverwritten,
+
     /// <summary>A file of an older write that the loader would take first.</summary>
     StaleFile,
 }
@@ -63,6 +69,9 @@ public sealed record AuditedModule(ModuleName Module, string Stored, long Weight
 [TypeFormatterSource(typeof(HtmlFormatterSource), PreferredMimeTypes = ["text/html", "text/plain"])]
 public sealed record AuditReport(CheckpointLayout Layout, string Plan, IReadOnlyList<AuditedModule> Modules, IReadOnlyList<AuditFinding> Findings)
 {
+    /// <summary>What a careful reader should know of the source; no defect of the written folder.</summary>
+    public IReadOnlyList<string> Notes { get; init; } = [];
+
     /// <summary>True when nothing was found.</summary>
     public bool Passed => Findings.Count == 0;
 

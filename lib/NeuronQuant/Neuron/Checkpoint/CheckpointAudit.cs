@@ -26,7 +26,8 @@ public static class CheckpointAudit
     public static AuditReport Run(
         Checkpoint source, string writtenPath, IReadOnlyList<string>? modulesToNotConvert = null, Action<long, long>? progress = null, CancellationToken cancellation = default)
     {
-        using var written = Checkpoint.Open(writtenPath);
+        writtenPath = HubCache.Resolve(writtenPath);
+        using var written = Checkpoint.OpenStored(writtenPath);
         var record = Directory.Exists(writtenPath) ? QuantizationRecord.Read(writtenPath) : null;
         var layout = record?.Layout == "fake" || (record is null && !HasCodes(written)) ? CheckpointLayout.Fake : CheckpointLayout.Nxd;
         var (format, granularity) = record is null ? Guess(written) : (record.Format, record.Granularity);
@@ -37,6 +38,7 @@ public static class CheckpointAudit
             return new AuditReport(layout, $"modules_to_not_convert [{string.Join(", ", entries)}]", [], [refusal]);
 
         var findings = new List<AuditFinding>(AuditFiles.Stale(writtenPath));
+        if (source.HeadTie == HeadTie.Contradicted) findings.Add(new AuditFinding(AuditDefect.HeadOverwritten, "lm_head", $"{TiedHead.Contradiction}."));
         findings.AddRange(AuditExclusions.Compare(written, plan, entries, layout));
         var chosen = tuned ? ChosenCodes.Read(writtenPath, record!) : null;
         if (tuned && chosen is null)
@@ -59,7 +61,7 @@ public static class CheckpointAudit
             progress?.Invoke(done += tensor.ElementCount, total);
         }
         findings.AddRange(keys.Extra(expected));
-        return new AuditReport(layout, Describe(plan, layout, grid, record), modules, findings);
+        return new AuditReport(layout, Describe(plan, layout, grid, record), modules, findings) { Notes = CheckpointNotes.Of(source) };
     }
 
     private static bool TryPlan(

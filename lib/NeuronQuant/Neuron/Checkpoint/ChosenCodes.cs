@@ -32,7 +32,7 @@ internal sealed class ChosenCodes(IReadOnlyDictionary<ModuleName, ChosenModule> 
     {
         try
         {
-            using var kept = Checkpoint.Open(Path.Combine(folder, FolderName));
+            using var kept = Checkpoint.OpenStored(Path.Combine(folder, FolderName));
             return new ChosenCodes(kept.Tensors.Where(tensor => tensor.Name.EndsWith(".digest", StringComparison.Ordinal)).ToDictionary(
                 tensor => ModuleName.OfTensor(tensor.Name, out _),
                 tensor =>

@@ -17,9 +17,6 @@ namespace NeuronQuant.Neuron;
 /// </remarks>
 public static class NeuronCheckpoint
 {
-    private static readonly string[] Companions =
-        ["config.json", "generation_config.json", "tokenizer.json", "tokenizer_config.json", "tokenizer.model", "special_tokens_map.json", "chat_template.jinja"];
-
     /// <summary>Quantizes by round to nearest, or takes codes that were chosen before, and writes the folder.</summary>
     /// <param name="source">the checkpoint in floating point</param>
     /// <param name="folder">the target; it appears whole or not at all</param>
@@ -31,7 +28,7 @@ public static class NeuronCheckpoint
     /// <param name="cancellation">stops the write; the target is then as it was</param>
     /// <param name="chosen">tuned codes; planned modules that are not among them are rounded to nearest. Below 8 bits, layout fake only</param>
     /// <exception cref="QuantizationException">the plan and the layout do not go together, or a weight is not finite</exception>
-    /// <exception cref="CheckpointException">the folder cannot be written</exception>
+    /// <exception cref="CheckpointException">the folder cannot be written, or is the source's own</exception>
     public static QuantizationRecord Write(
         Checkpoint source, string folder, QuantizationPlan plan, CheckpointLayout layout = CheckpointLayout.Nxd, Grid? grid = null, bool overwrite = false,
         Action<long, long>? progress = null, CancellationToken cancellation = default, QuantizedModules? chosen = null)
@@ -39,6 +36,7 @@ public static class NeuronCheckpoint
         var native = Grid.OfNxdi(plan.Format, plan.Granularity);
         grid ??= native;
         Check(plan, layout, grid, native);
+        TargetGuard.Check(source, folder);
         if (chosen is not null) ChosenWriter.Check(source, plan, layout, grid, native, chosen);
         var record = new QuantizationRecord(plan.Format.NxdiName(), plan.Granularity.NxdiName(), plan.ModulesToNotConvert,
             layout == CheckpointLayout.Nxd ? "nxd" : "fake", chosen?.Weights.Values.First().Grid.Name ?? grid.Name, chosen?.Method ?? QuantizationRecord.RoundToNearest,
@@ -58,7 +56,7 @@ public static class NeuronCheckpoint
             progress?.Invoke(done += tensor.ElementCount, total);
         }
         cancellation.ThrowIfCancellationRequested();
-        if (layout == CheckpointLayout.Fake) CopyCompanions(source, folder);
+        if (layout == CheckpointLayout.Fake) CompanionFiles.Copy(source, folder);
         if (chosen is not null) ChosenCodes.Write(folder, chosen);
         else ChosenCodes.Delete(folder);
         record.Write(folder);
@@ -151,19 +149,15 @@ public static class NeuronCheckpoint
             int count = (int)Math.Min(step, length - offset);
             if (!convert)
             {
-                writer.Write(name, source.Bytes(tensor, offset, count));
+                var bytes = source.Bytes(tensor, offset, count);
+                if (tensor.Type == TensorType.BF16) FiniteValues.CheckBytes(tensor.Name, offset, bytes);
+                writer.Write(name, bytes);
                 continue;
             }
             source.ReadFloats(tensor, offset, floats.AsSpan(0, count));
             BFloat16.Encode(floats.AsSpan(0, count), codes.AsSpan(0, count));
+            FiniteValues.Check(tensor.Name, offset, codes.AsSpan(0, count));
             writer.Write(name, MemoryMarshal.AsBytes(codes.AsSpan(0, count)));
         }
-    }
-
-    private static void CopyCompanions(Checkpoint source, string folder)
-    {
-        string from = Path.GetDirectoryName(source.ConfigPath)!;
-        foreach (string file in Companions.Where(file => File.Exists(Path.Combine(from, file))))
-            File.Copy(Path.Combine(from, file), Path.Combine(folder, file), overwrite: true);
     }
 }

@@ -25,7 +25,7 @@ public sealed record QuantizationRecord(
     string Source, string LibraryVersion)
 {
     /// <summary>The file's name.</summary>
-    public const string FileName = "neuronquant.json";
+    public const string FileName = CheckpointFiles.Record;
 
     /// <summary>The method that needs no witness beside the weights: the audit computes it again.</summary>
     public const string RoundToNearest = "rtn";

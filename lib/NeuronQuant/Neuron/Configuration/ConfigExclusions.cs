@@ -21,7 +21,7 @@ internal static class ConfigExclusions
         foreach (var match in Exclusions.Preview(entries, modules))
             if (Entry(match, entries, modules, model is not null) is { } finding) yield return finding;
         if (model is { TieWordEmbeddings: true } && !entries.Any(entry => "lm_head".Contains(entry, StringComparison.Ordinal)))
-            yield return ConfigFinding.Error($"{Option}: lm_head", "shares the embedding's weight, with which NxDI overwrites it after loading: codes would be replaced by weights.", "Add \"lm_head\".");
+            yield return ConfigFinding.Error($"{Option}: lm_head", "is tied to the embedding, with which NxDI overwrites it after loading: codes would be replaced by weights.", "Add \"lm_head\".");
         if (model is { HasQueryKeyValueBias: true } && modules.Any(module => module.Type == "self_attn.q_proj" && !entries.Any(entry => Exclusions.MatchesNeuron(entry, module))))
             yield return ConfigFinding.Error($"{Option}: self_attn", "q, k and v have biases, and NxD raises NotImplementedError for quantized attention with biases (neuronx-distributed issue 60).", "Add \"self_attn\".");
         if (config.FusedQkv)

@@ -1,6 +1,7 @@
 using System.Security.Cryptography;
 using System.Text;
 using System.Text.Json.Nodes;
+using NeuronQuant.Checkpoints;
 
 namespace NeuronQuant.Neuron;
 
@@ -72,7 +73,7 @@ public sealed class CompileCache
         var options = setup.Config.ToJsonObject();
         options.Remove("quantized_checkpoints_path");
         var ordered = new JsonObject(options.OrderBy(option => option.Key, StringComparer.Ordinal).Select(option => KeyValuePair.Create(option.Key, option.Value?.DeepClone())));
-        string config = Path.Combine(modelPath, "config.json");
+        string config = Path.Combine(HubCache.Resolve(modelPath), "config.json");
         return new JsonObject
         {
             ["sdk"] = $"{setup.Sdk}",
@@ -103,5 +104,5 @@ public sealed class CompileCache
         }
     }
 
-    private static string NameOf(string modelPath) => Path.GetFileName(Path.TrimEndingDirectorySeparator(Path.GetFullPath(modelPath)));
+    private static string NameOf(string modelPath) => Path.GetFileName(Path.TrimEndingDirectorySeparator(Path.GetFullPath(HubCache.Resolve(modelPath))));
 }

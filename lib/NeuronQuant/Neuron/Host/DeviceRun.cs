@@ -83,7 +83,7 @@ public sealed record DeviceRun(DeviceRunSetup Setup, long? WeightBytes, DeviceLa
     {
         var session = device.Session ?? throw new NeuronException("device", "nothing was run, so there is nothing to record. Open a device first.");
         var (setup, config) = (session.Setup, session.Setup.Config);
-        using var weights = Checkpoint.Open(config is { Quantized: true, QuantizedCheckpointsPath: { } folder } ? folder : session.ModelPath);
+        using var weights = Checkpoint.OpenStored(config is { Quantized: true, QuantizedCheckpointsPath: { } folder } ? folder : session.ModelPath);
         return new DeviceRun(
             new DeviceRunSetup(method, Path.GetFileName(Path.TrimEndingDirectorySeparator(session.ModelPath)),
                 PlanRecorded.IsBlogsModel(ModelConfig.Read(Path.Combine(session.ModelPath, "config.json"))), device.IsStandIn, $"{setup.Sdk}", setup.Instance,

@@ -1,3 +1,4 @@
+using NeuronQuant.Checkpoints;
 using NeuronQuant.Display;
 
 namespace NeuronQuant.Neuron;
@@ -80,7 +81,7 @@ public sealed class NeuronDevice : IAsyncDisposable
         var python = await PythonHosts.Open(options.ToChildProcess(), cancellation).ConfigureAwait(false);
         options.Log?.Invoke($"{python}");
         var around = new SessionOptions(Path.GetFullPath(options.CacheFolder), NeedDevice: !standIn, options.Log);
-        return new NeuronDevice(await NeuronSession.Start(python.Host, Located(setup), Path.GetFullPath(modelPath), around, cancellation).ConfigureAwait(false), standIn);
+        return new NeuronDevice(await NeuronSession.Start(python.Host, Located(setup), Path.GetFullPath(HubCache.Resolve(modelPath)), around, cancellation).ConfigureAwait(false), standIn);
     }
 
     /// <summary>Runs a step, or says that it was not run.</summary>

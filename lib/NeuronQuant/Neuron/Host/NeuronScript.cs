@@ -1,5 +1,6 @@
 using System.Text;
 using System.Text.Json.Nodes;
+using NeuronQuant.Checkpoints;
 
 namespace NeuronQuant.Neuron;
 
@@ -15,6 +16,7 @@ public static class NeuronScript
     /// <param name="compiledPath">where the graph goes</param>
     public static string Of(NeuronSetup setup, string modelPath, string compiledPath)
     {
+        modelPath = HubCache.Resolve(modelPath);
         var text = new StringBuilder("import os\n");
         foreach (var (name, value) in setup.Config.RequiredEnvironment) text.Append($"os.environ[{Quote(name)}] = {Quote(value)}  # before torch_xla loads\n");
         bool qwen = setup.ModelClass == "NeuronQwen2ForCausalLM";

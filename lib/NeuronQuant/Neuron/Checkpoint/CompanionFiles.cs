@@ -1,0 +1,32 @@
+using System.Text.Encodings.Web;
+using System.Text.Json;
+using System.Text.Json.Nodes;
+using NeuronQuant.Checkpoints;
+
+namespace NeuronQuant.Neuron;
+
+/// <summary>The files that a Hugging Face folder needs beside its weights, copied from the source.</summary>
+/// <remarks>
+/// A source that was read from codes and scales says in its config.json how to undo them. The written weights are plain bf16, so that field
+/// is left out: a loader that believed it would look for scales, or multiply by some.
+/// </remarks>
+internal static class CompanionFiles
+{
+    private static readonly string[] Names =
+        ["generation_config.json", "tokenizer.json", "tokenizer_config.json", "tokenizer.model", "special_tokens_map.json", "chat_template.jinja"];
+
+    private static readonly JsonSerializerOptions Indented = new() { WriteIndented = true, Encoder = JavaScriptEncoder.UnsafeRelaxedJsonEscaping };
+
+    public static void Copy(Checkpoint source, string folder)
+    {
+        string from = Path.GetDirectoryName(source.ConfigPath)!;
+        foreach (string file in Names.Where(file => File.Exists(Path.Combine(from, file))))
+            File.Copy(Path.Combine(from, file), Path.Combine(folder, file), overwrite: true);
+        if (!source.HasConfig) return;
+        string target = Path.Combine(folder, Path.GetFileName(source.ConfigPath));
+        var config = JsonNode.Parse(File.ReadAllText(source.ConfigPath))!.AsObject();
+        if (config.Remove("quantization_config") | config.Remove("compression_config"))
+            File.WriteAllText(target, config.ToJsonString(Indented) + "\n");
+        else File.Copy(source.ConfigPath, target, overwrite: true);
+    }
+}
