@@ -1,3 +1,4 @@
+using Microsoft.Data.Analysis;
 using NeuronQuant.Display;
 
 namespace NeuronQuant;
@@ -12,14 +13,14 @@ public sealed record WorkbookStatus(string Version, IReadOnlyList<Package> Packa
     public string Advice => string.Join(" ", Packages.Where(package => package.Problem is not null).Select(package => package.Problem));
 
     /// <summary>One row for each package.</summary>
-    public Table ToTable() => Table.From($"NeuronQuant {Version}", Packages,
+    public DataFrame ToDataFrame() => Frames.From($"NeuronQuant {Version}", Packages,
         ("package", package => package.Name), ("version", package => package.State), ("does", package => package.Purpose));
 
     /// <summary>The table and the advice as HTML.</summary>
-    public string ToHtml() => Advice.Length == 0 ? ToTable().ToHtml() : $"{ToTable().ToHtml()}\n<p>{System.Net.WebUtility.HtmlEncode(Advice)}</p>";
+    public string ToHtml() => Advice.Length == 0 ? ToDataFrame().ToHtml() : $"{ToDataFrame().ToHtml()}\n<p>{System.Net.WebUtility.HtmlEncode(Advice)}</p>";
 
     /// <summary>The table and the advice as text.</summary>
-    public override string ToString() => Advice.Length == 0 ? $"{ToTable()}" : $"{ToTable()}\n{Advice}";
+    public override string ToString() => Advice.Length == 0 ? $"{ToDataFrame().ToText()}" : $"{ToDataFrame().ToText()}\n{Advice}";
 }
 
 /// <summary>What a notebook's first cell starts, and how its host reaches the library's long calls.</summary>

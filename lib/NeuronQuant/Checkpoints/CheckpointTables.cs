@@ -1,3 +1,4 @@
+using Microsoft.Data.Analysis;
 using NeuronQuant.Display;
 
 namespace NeuronQuant.Checkpoints;
@@ -6,22 +7,22 @@ namespace NeuronQuant.Checkpoints;
 public static class CheckpointTables
 {
     /// <summary>A row for each kind of tensor: module type, parameter, element type, shape of the first, how many, megabytes (1e6).</summary>
-    public static Table ToTable(this Checkpoint checkpoint)
+    public static DataFrame ToDataFrame(this Checkpoint checkpoint)
     {
-        var table = new Table("", "module type", "tensor", "type", "shape of the first", "count", new Column("MB", "0.###"));
+        var table = new FrameRows("", "module type", "tensor", "type", "shape of the first", "count", new Column("MB", "0.###"));
         foreach (var group in checkpoint.Tensors.GroupBy(Kind))
             table.Row(group.Key.Module, group.Key.Parameter, group.Key.Type, $"[{string.Join(", ", group.First().Shape)}]", group.Count(), group.Sum(tensor => tensor.ByteCount) / 1e6);
         return table;
     }
 
     /// <summary>The architecture in a few rows.</summary>
-    public static Table ToTable(this ModelConfig config)
+    public static DataFrame ToDataFrame(this ModelConfig config)
     {
         var table = Rows(config);
         return config.NotComputed is { } obstacle ? table.Row("forward pass", $"not computed here: {obstacle}") : table;
     }
 
-    private static Table Rows(ModelConfig config) => new Table("config.json", "field", "value")
+    private static FrameRows Rows(ModelConfig config) => new FrameRows("config.json", "field", "value")
         .Row("family", $"{config.Family}")
         .Row("layers", $"{config.LayerCount}")
         .Row("hidden_size", $"{config.HiddenSize}")

@@ -5,6 +5,7 @@ using System.Runtime.InteropServices;
 using System.Security.Cryptography;
 using System.Text.Json;
 using System.Text.Encodings.Web;
+using Microsoft.Data.Analysis;
 
 namespace NeuronQuant.Display;
 
@@ -97,9 +98,9 @@ public sealed record Manifest(
     }
 
     /// <summary>One row for each fact.</summary>
-    public Table ToTable()
+    public DataFrame ToDataFrame()
     {
-        var table = new Table("Manifest", "what", new Column("value", Alignment: Alignment.Left));
+        var table = new FrameRows("Manifest", "what", new Column("value"));
         foreach (var file in Files) table.Row(file.Name, $"{file.Bytes.ToString("N0", CultureInfo.InvariantCulture)} bytes, SHA-256 {file.Sha256}");
         if (Seed is not null) table.Row("seed", Seed);
         foreach (var (name, value) in Parameters) table.Row(name, value);
@@ -109,10 +110,10 @@ public sealed record Manifest(
     }
 
     /// <summary>The table as HTML.</summary>
-    public string ToHtml() => ToTable().ToHtml();
+    public string ToHtml() => ToDataFrame().ToHtml();
 
     /// <summary>The table as text.</summary>
-    public override string ToString() => ToTable().ToString();
+    public override string ToString() => ToDataFrame().ToText();
 
     private static int VectorBits() => global::System.Runtime.Intrinsics.Vector512.IsHardwareAccelerated ? 512 : Vector<byte>.Count * 8;
 

@@ -44,18 +44,3 @@ public sealed class HtmlFormatterSource
         new TypeFormatter("text/plain", value => value.ToString()),
     ];
 }
-
-/// <summary>For <see cref="Figure"/>: static SVG for every host, Plotly JSON for those that draw it themselves.</summary>
-public sealed class FigureFormatterSource
-{
-    /// <summary>What JupyterLab and VS Code's renderers draw without a network.</summary>
-    public const string PlotlyMimeType = "application/vnd.plotly.v1+json";
-
-    /// <summary>Two formatters.</summary>
-    public IEnumerable<object> CreateTypeFormatters() =>
-    [
-        new TypeFormatter("text/html", value => (value as Figure)?.ToHtml()),
-        new TypeFormatter(PlotlyMimeType, value => (value as Figure)?.ToPlotlyJson()),
-        new TypeFormatter("text/plain", value => (value as Figure)?.ToString()),
-    ];
-}

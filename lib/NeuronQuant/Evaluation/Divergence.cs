@@ -1,3 +1,4 @@
+using Microsoft.Data.Analysis;
 using NeuronQuant.Display;
 
 namespace NeuronQuant.Evaluation;
@@ -77,11 +78,11 @@ public sealed record Divergence(string Reference, string Model, IReadOnlyList<do
     }
 
     /// <summary>One row.</summary>
-    public Table ToTable() => new Table($"Divergence of {Model} from {Reference}", "positions", "mean KL, nats", "median", "99 %", "largest",
+    public DataFrame ToDataFrame() => new FrameRows($"Divergence of {Model} from {Reference}", "positions", "mean KL, nats", "median", "99 %", "largest",
         new Column("same top token %", "0.0")).Row(Values.Count, Mean, Quantile(0.5), Quantile(0.99), Max, 100 * SameTopShare);
 
     /// <summary>The table for a notebook.</summary>
-    public string ToHtml() => ToTable().ToHtml();
+    public string ToHtml() => ToDataFrame().ToHtml();
 
     /// <inheritdoc/>
     public override string ToString() => FormattableString.Invariant(

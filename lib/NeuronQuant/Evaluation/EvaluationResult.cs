@@ -1,3 +1,4 @@
+using Microsoft.Data.Analysis;
 using NeuronQuant.Display;
 
 namespace NeuronQuant.Evaluation;
@@ -41,9 +42,9 @@ public sealed record EvaluationResult(string Task, string Model, string Settings
     public IReadOnlyList<Score> Scores() => [.. Metrics.Select(Of), .. Metrics.SelectMany(ByGroup)];
 
     /// <summary>A row for each metric, and for each metric and part.</summary>
-    public Table ToTable()
+    public DataFrame ToDataFrame()
     {
-        var table = new Table($"{Task}: {Model}", "metric", "part", "questions", "right", new Column("accuracy %", "0.0"),
+        var table = new FrameRows($"{Task}: {Model}", "metric", "part", "questions", "right", new Column("accuracy %", "0.0"),
             new Column("95 % from", "0.0"), new Column("to", "0.0"));
         foreach (var score in Scores())
             table.Row(score.Metric, score.Group, score.Total, score.Right, 100 * score.Accuracy, 100 * score.Interval.Low, 100 * score.Interval.High);
@@ -51,7 +52,7 @@ public sealed record EvaluationResult(string Task, string Model, string Settings
     }
 
     /// <summary>The table for a notebook.</summary>
-    public string ToHtml() => ToTable().ToHtml();
+    public string ToHtml() => ToDataFrame().ToHtml();
 
     /// <inheritdoc/>
     public override string ToString() => $"{Task}, {Model}: {string.Join("; ", Metrics.Select(Of))}. {Settings}.";

@@ -1,3 +1,4 @@
+using Microsoft.Data.Analysis;
 using NeuronQuant.Display;
 
 namespace NeuronQuant.Evaluation;
@@ -48,12 +49,12 @@ public sealed record PairedComparison(string Metric, string Model, string Baseli
     }
 
     /// <summary>One row.</summary>
-    public Table ToTable() => new Table($"{Model} against {Baseline}: {Metric}", "questions", "both right", $"only {Model}", $"only {Baseline}",
+    public DataFrame ToDataFrame() => new FrameRows($"{Model} against {Baseline}: {Metric}", "questions", "both right", $"only {Model}", $"only {Baseline}",
         "both wrong", new Column("difference, points", "+0.0;-0.0;0.0"), new Column("p (McNemar, exact)", "0.0000"))
         .Row(Total, BothRight, OnlyModel, OnlyBaseline, BothWrong, 100 * Difference, PValue);
 
     /// <summary>The table for a notebook.</summary>
-    public string ToHtml() => ToTable().ToHtml();
+    public string ToHtml() => ToDataFrame().ToHtml();
 
     /// <inheritdoc/>
     public override string ToString() => FormattableString.Invariant(

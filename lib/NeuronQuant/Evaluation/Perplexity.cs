@@ -1,4 +1,5 @@
 using System.Text;
+using Microsoft.Data.Analysis;
 using NeuronQuant.Display;
 
 namespace NeuronQuant.Evaluation;
@@ -52,11 +53,11 @@ public sealed record Perplexity(string Model, int Tokens, int Bytes, double Nats
     }
 
     /// <summary>One row.</summary>
-    public Table ToTable() => new Table($"Perplexity: {Model}", "tokens", new Column("nats per token", "0.0000"), new Column("perplexity", "0.000"),
+    public DataFrame ToDataFrame() => new FrameRows($"Perplexity: {Model}", "tokens", new Column("nats per token", "0.0000"), new Column("perplexity", "0.000"),
         new Column("bits per byte", "0.0000"), "window", "stride").Row(Tokens, NatsPerToken, Value, BitsPerByte, Window, Stride);
 
     /// <summary>The table for a notebook.</summary>
-    public string ToHtml() => ToTable().ToHtml();
+    public string ToHtml() => ToDataFrame().ToHtml();
 
     /// <inheritdoc/>
     public override string ToString() => FormattableString.Invariant(

@@ -1,3 +1,4 @@
+using Microsoft.Data.Analysis;
 using NeuronQuant.Display;
 
 namespace NeuronQuant.Models;
@@ -52,13 +53,13 @@ public sealed record ModelComparison(double Tolerance, IReadOnlyList<ModuleDiffe
     }
 
     /// <summary>The comparison as a table; the first module that differs stands out.</summary>
-    public Table ToTable()
+    public DataFrame ToDataFrame()
     {
-        var table = Table.From(First is { } first ? $"First difference above {Tolerance:g2}: {first.Module}" : $"No difference above {Tolerance:g2}", Modules,
+        var table = Frames.From(First is { } first ? $"First difference above {Tolerance:g2}: {first.Module}" : $"No difference above {Tolerance:g2}", Modules,
             ("module", m => m.Module),
             (new Column("max difference", "0.0e+0"), m => m.MaximumDifference), (new Column("largest value", "0.000"), m => m.LargestValue),
             ("token", m => m.Position), ("feature", m => m.Feature));
-        return First is null ? table : table.Highlight(Modules.ToList().IndexOf(First));
+        return table.Mark(row => (string?)row[0] == First?.Module);
     }
 
     private bool IsDifferent(ModuleDifference module) => !(module.MaximumDifference <= Tolerance);

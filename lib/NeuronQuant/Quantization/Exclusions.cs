@@ -1,4 +1,5 @@
 using System.Text.RegularExpressions;
+using Microsoft.Data.Analysis;
 using NeuronQuant.Checkpoints;
 using NeuronQuant.Display;
 
@@ -40,8 +41,8 @@ public static partial class Exclusions
     }
 
     /// <summary>The preview as a table of counts.</summary>
-    public static Table ToTable(IReadOnlyList<string> entries, IReadOnlyList<ModuleName> modules) =>
-        Table.From($"Matches among {modules.Count} linear modules", Preview(entries, modules),
+    public static DataFrame ToDataFrame(IReadOnlyList<string> entries, IReadOnlyList<ModuleName> modules) =>
+        Frames.From($"Matches among {modules.Count} linear modules", Preview(entries, modules),
             ("entry", match => match.Entry), ("by Hugging Face name", match => match.HuggingFaceMatches.Count),
             ("by Neuron name", match => match.NeuronMatches.Count), ("warning", match => match.Warning ?? ""));
 

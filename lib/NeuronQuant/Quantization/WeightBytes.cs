@@ -1,3 +1,4 @@
+using Microsoft.Data.Analysis;
 using NeuronQuant.Checkpoints;
 using NeuronQuant.Display;
 using NeuronQuant.Formats;
@@ -37,13 +38,13 @@ public sealed record WeightBytes(long Codes, long Scales, long Kept, long Other)
     }
 
     /// <summary>One row for each kind of bytes.</summary>
-    public Table ToTable() => new Table("Weights", "part", new Column("GB", "0.000"))
+    public DataFrame ToDataFrame() => new FrameRows("Weights", "part", new Column("GB", "0.000"))
         .Row("8-bit codes", Codes / 1e9).Row("float32 scales", Scales / 1e9).Row("linear modules in bf16", Kept / 1e9)
-        .Row("embeddings and norms in bf16", Other / 1e9).Row("total", Total / 1e9).Highlight(4);
+        .Row("embeddings and norms in bf16", Other / 1e9).Row("total", Total / 1e9).Mark();
 
     /// <summary>The table as HTML.</summary>
-    public string ToHtml() => ToTable().ToHtml();
+    public string ToHtml() => ToDataFrame().ToHtml();
 
     /// <summary>The table as text.</summary>
-    public override string ToString() => ToTable().ToString();
+    public override string ToString() => ToDataFrame().ToText();
 }

@@ -1,3 +1,4 @@
+using Microsoft.Data.Analysis;
 using NeuronQuant.Checkpoints;
 using NeuronQuant.Display;
 using NeuronQuant.Sensitivity;
@@ -47,17 +48,17 @@ public sealed record BudgetSelection(ModuleSelection Selection, ModuleScores Sco
     }
 
     /// <summary>Every score against the choice: kept modules stand out.</summary>
-    public Table ToTable()
+    public DataFrame ToDataFrame()
     {
         var kept = Selection.Kept.ToHashSet();
         string title = FormattableString.Invariant($"{Selection.Rule}: {Selection.Kept.Count} modules stay in bf16, {Percent:0.0} % of the score is lost");
-        return Table.From(title, Scores.Values.OrderByDescending(pair => pair.Value), ("module", pair => pair.Key.Name),
+        return Frames.From(title, Scores.Values.OrderByDescending(pair => pair.Value), ("module", pair => pair.Key.Name),
                 (new Column($"{Scores.Name} ({Scores.Unit})", "0.000e+0"), pair => pair.Value), ("stays in bf16", pair => kept.Contains(pair.Key) ? "yes" : ""))
-            .Highlight(row => row[2] is "yes");
+            .Mark(row => row[2] is "yes");
     }
 
     /// <summary>The table as HTML.</summary>
-    public string ToHtml() => ToTable().ToHtml();
+    public string ToHtml() => ToDataFrame().ToHtml();
 
     /// <summary>The selection, and what it loses.</summary>
     public override string ToString() => FormattableString.Invariant(

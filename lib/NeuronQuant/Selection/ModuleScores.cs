@@ -1,5 +1,7 @@
+using Microsoft.Data.Analysis;
 using NeuronQuant.Checkpoints;
 using NeuronQuant.Display;
+using Plotly.NET;
 using NeuronQuant.Sensitivity;
 
 namespace NeuronQuant.Selection;
@@ -38,21 +40,21 @@ public sealed record ModuleScores(string Name, string Unit, IReadOnlyDictionary<
     }
 
     /// <summary>A row for each module, the worst first.</summary>
-    public Table ToTable() => Table.From(Name, Values.OrderByDescending(pair => pair.Value),
+    public DataFrame ToDataFrame() => Frames.From(Name, Values.OrderByDescending(pair => pair.Value),
         ("module", pair => pair.Key.Name), (new Column($"{Name} ({Unit})", "0.000e+0"), pair => pair.Value));
 
     /// <summary>A line over the layers for each module type.</summary>
-    public Figure ToFigure()
+    public GenericChart ToChart()
     {
-        var figure = Figure.Line($"{Name} by layer", x: "layer", y: $"{Name} ({Unit})").WithMarkers();
-        foreach (var type in Values.Keys.Where(module => module.Layer is not null).GroupBy(module => module.Type).OrderBy(type => type.First() with { Layer = 0 }))
-            figure.Add(type.Key, type.Order().Select(module => module.Layer!.Value), type.Order().Select(module => Values[module]));
-        return Values.Values.All(value => value > 0) ? figure.LogY() : figure;
+        var types = Values.Keys.Where(module => module.Layer is not null).GroupBy(module => module.Type).OrderBy(type => type.First() with { Layer = 0 });
+        var chart = Charts.Together(types.Select(type => Charts.Line(type.Key, type.Order().Select(module => module.Layer!.Value), type.Order().Select(module => Values[module]))))
+            .Titled($"{Name} by layer").Axes("layer", $"{Name} ({Unit})");
+        return Values.Values.All(value => value > 0) ? chart.LogY() : chart;
     }
 
     /// <summary>The table as HTML.</summary>
-    public string ToHtml() => ToTable().ToHtml();
+    public string ToHtml() => ToDataFrame().ToHtml();
 
     /// <summary>The table as text.</summary>
-    public override string ToString() => ToTable().ToString();
+    public override string ToString() => ToDataFrame().ToText();
 }

@@ -1,3 +1,4 @@
+using Microsoft.Data.Analysis;
 using NeuronQuant.Checkpoints;
 using NeuronQuant.Display;
 using NeuronQuant.Quantization;
@@ -25,9 +26,9 @@ public sealed record ModuleSelection(
     public long ExtraBytes => KeptWeights;
 
     /// <summary>Each entry with the modules that it matches.</summary>
-    public Table ToTable()
+    public DataFrame ToDataFrame()
     {
-        var table = new Table($"modules_to_not_convert ({Rule})", "entry", "matches by Hugging Face name", "matches by Neuron name", "warning");
+        var table = new FrameRows($"modules_to_not_convert ({Rule})", "entry", "matches by Hugging Face name", "matches by Neuron name", "warning");
         foreach (var match in Preview)
             table.Row(match.Entry, Names(match.HuggingFaceMatches), Names(match.NeuronMatches), match.Warning ?? "");
         return table;

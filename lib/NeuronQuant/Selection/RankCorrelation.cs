@@ -1,4 +1,5 @@
 using NeuronQuant.Display;
+using Plotly.NET;
 
 namespace NeuronQuant.Selection;
 
@@ -34,13 +35,13 @@ public static class RankCorrelation
     }
 
     /// <summary>All scores against all, as a heat map with the numbers in it.</summary>
-    public static Figure ToHeatMap(params ModuleScores[] scores)
+    public static GenericChart ToHeatMap(params ModuleScores[] scores)
     {
         var values = new double[scores.Length, scores.Length];
         for (int i = 0; i < scores.Length; i++)
             for (int j = 0; j < scores.Length; j++) values[i, j] = Spearman(scores[i], scores[j]);
         string[] names = [.. scores.Select(score => score.Name)];
-        return Figure.HeatMap("Rank correlation of scores", values, names, names, colour: "Spearman's rho", showValues: true);
+        return Charts.HeatMap(values, names, names, colour: "Spearman's rho", showValues: true).Titled("Rank correlation of scores");
     }
 
     private static double[] Ranks(IReadOnlyList<double> values)

@@ -1,5 +1,7 @@
+using Microsoft.Data.Analysis;
 using NeuronQuant.Checkpoints;
 using NeuronQuant.Display;
+using Plotly.NET;
 using NeuronQuant.Quantization;
 
 namespace NeuronQuant.Sensitivity;
@@ -67,35 +69,32 @@ public sealed class ModelProfile
         .Select(entry => entry.Module.Type).Distinct()];
 
     /// <summary>A line over the layers for each type given (all types when none is).</summary>
-    public Figure ToFigure(Metric metric = Metric.OutlierMagnitude, params string[] types)
+    public GenericChart ToChart(Metric metric = Metric.OutlierMagnitude, params string[] types)
     {
-        var figure = Figure.Line($"{metric.Name()} by layer", x: "layer", y: $"{metric.Name()} ({metric.Unit()})").WithMarkers();
-        foreach (string type in types.Length > 0 ? types : [.. Types])
-        {
-            var values = ByLayer(type, metric);
-            figure.Add(type, Enumerable.Range(0, values.Length), values);
-        }
-        return metric is Metric.OutlierMagnitude or Metric.Int8Mse ? figure.LogY() : figure;
+        var chart = Charts.Together((types.Length > 0 ? types : Types).Select(type => Charts.Line(type, Enumerable.Range(0, Layers), ByLayer(type, metric))))
+            .Titled($"{metric.Name()} by layer").Axes("layer", $"{metric.Name()} ({metric.Unit()})");
+        return metric is Metric.OutlierMagnitude or Metric.Int8Mse ? chart.LogY() : chart;
     }
 
-    /// <summary>Layers across, module types down, the metric as colour.</summary>
-    public Figure ToHeatMap(Metric metric = Metric.Int8Sqnr)
+    /// <summary>Layers across, module types down, the metric as colour; of a metric that spans decades its decimal logarithm.</summary>
+    public GenericChart ToHeatMap(Metric metric = Metric.Int8Sqnr)
     {
-        var types = Types.Where(type => ModuleName.LinearTypes.Contains(type)).ToArray();
+        bool decades = metric is Metric.OutlierMagnitude or Metric.Int8Mse;
+        string[] types = [.. Types.Where(type => ModuleName.LinearTypes.Contains(type))];
         var values = new double[types.Length, Layers];
         for (int row = 0; row < types.Length; row++)
         {
-            var line = ByLayer(types[row], metric);
-            for (int layer = 0; layer < line.Length; layer++) values[row, layer] = line[layer];
+            double[] line = ByLayer(types[row], metric);
+            for (int layer = 0; layer < line.Length; layer++) values[row, layer] = decades ? Math.Log10(line[layer]) : line[layer];
         }
-        return Figure.HeatMap($"{metric.Name()} of every linear module", values, types, Enumerable.Range(0, Layers).Select(layer => $"{layer}"),
-            x: "layer", colour: $"{metric.Name()} ({metric.Unit()})", logColour: metric is Metric.OutlierMagnitude or Metric.Int8Mse);
+        return Charts.HeatMap(values, types, Enumerable.Range(0, Layers).Select(layer => $"{layer}"), decades ? $"log10 of {metric.Name()} ({metric.Unit()})" : $"{metric.Name()} ({metric.Unit()})")
+            .Titled($"{metric.Name()} of every linear module").Axes("layer", "");
     }
 
     /// <summary>Every metric of every weight.</summary>
-    public Table ToTable()
+    public DataFrame ToDataFrame()
     {
-        var table = new Table($"Sensitivity of {Modules.Count} weights", "module", "shape", "outlier magnitude", "crest factor", "worst channel's", "kurtosis", "int8 MSE", "int8 SQNR dB");
+        var table = new FrameRows($"Sensitivity of {Modules.Count} weights", "module", "shape", "outlier magnitude", "crest factor", "worst channel's", "kurtosis", "int8 MSE", "int8 SQNR dB");
         foreach (var m in Modules)
             table.Row(m.Module.Name, $"{m.Rows} x {m.Columns}", m.OutlierMagnitude, m.CrestFactor, m.LargestCrestFactor, m.Kurtosis, m.Int8Mse, m.Int8Sqnr);
         return table;

@@ -1,3 +1,4 @@
+using Microsoft.Data.Analysis;
 using NeuronQuant.Checkpoints;
 using NeuronQuant.Display;
 using NeuronQuant.Models;
@@ -31,17 +32,17 @@ public sealed record LayerTuningResult(string Method, IReadOnlyList<LayerTuning>
     }
 
     /// <summary>A row for each module: its output error when rounded to nearest and with these codes. Modules that got worse stand out.</summary>
-    public Table ToTable() => Table.From($"{Method}: output error of each module", Layers,
+    public DataFrame ToDataFrame() => Frames.From($"{Method}: output error of each module", Layers,
             ("module", layer => layer.Module.Name), (new Column("rounded to nearest", "0.000e+0"), layer => layer.RoundedError),
             (new Column(Method, "0.000e+0"), layer => layer.Error),
             (new Column($"{Method} / rounded", "0.000"), layer => layer.RoundedError > 0 ? layer.Error / layer.RoundedError : null))
-        .Highlight(row => row[3] is double and > 1);
+        .Mark(row => row[3] is double and > 1);
 
     /// <summary>The table as HTML.</summary>
-    public string ToHtml() => ToTable().ToHtml();
+    public string ToHtml() => ToDataFrame().ToHtml();
 
     /// <summary>The table as text.</summary>
-    public override string ToString() => ToTable().ToString();
+    public override string ToString() => ToDataFrame().ToText();
 
     internal static LayerTuningResult Of(
         string method, LlamaModel model, IReadOnlyDictionary<ModuleName, Grid> grids, IReadOnlyDictionary<ModuleName, GramMatrix> grams,

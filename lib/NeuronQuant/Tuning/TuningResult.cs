@@ -1,4 +1,6 @@
+using Microsoft.Data.Analysis;
 using NeuronQuant.Display;
+using Plotly.NET;
 using NeuronQuant.Models;
 using NeuronQuant.Quantization;
 
@@ -26,25 +28,21 @@ public sealed record TuningResult(string Method, TuningRecipe Recipe, IReadOnlyL
     }
 
     /// <summary>A row for each block: its loss when rounded to nearest and when tuned, on all calibration sequences. Blocks that got worse stand out.</summary>
-    public Table ToTable() => Table.From($"{Method}, recipe {Recipe.Name}: output error of each block", Blocks,
+    public DataFrame ToDataFrame() => Frames.From($"{Method}, recipe {Recipe.Name}: output error of each block", Blocks,
             ("block", block => $"layers.{block.Layer}"), ("modules", block => block.Weights.Count),
             (new Column("rounded to nearest", "0.000e+0"), block => block.RoundedLoss), (new Column("tuned", "0.000e+0"), block => block.TunedLoss),
             (new Column("tuned / rounded", "0.000"), block => block.RoundedLoss > 0 ? block.TunedLoss / block.RoundedLoss : null),
             ("kept iteration", block => block.Losses.Count == 0 ? null : block.BestIteration))
-        .Highlight(row => row[4] is double and > 1);
+        .Mark(row => row[4] is double and > 1);
 
     /// <summary>The minibatch loss of each iteration, a line for each block, relative to its first: rounding to nearest is at 1.</summary>
-    public Figure ToFigure()
-    {
-        var figure = Figure.Line($"{Method}, recipe {Recipe.Name}: loss while learning", x: "iteration", y: "minibatch loss / first loss");
-        foreach (var block in Blocks.Where(block => block.Losses.Count > 0 && block.Losses[0] > 0))
-            figure.Add($"layers.{block.Layer}", Enumerable.Range(0, block.Losses.Count), block.Losses.Select(loss => loss / block.Losses[0]));
-        return figure.Threshold(1, "round to nearest");
-    }
+    public GenericChart ToChart() => Charts.Together(Blocks.Where(block => block.Losses.Count > 0 && block.Losses[0] > 0)
+            .Select(block => Charts.Line($"layers.{block.Layer}", Enumerable.Range(0, block.Losses.Count), block.Losses.Select(loss => loss / block.Losses[0]), markers: false)))
+        .Titled($"{Method}, recipe {Recipe.Name}: loss while learning").Axes("iteration", "minibatch loss / first loss").Threshold(1, "round to nearest");
 
     /// <summary>The table and the note as HTML.</summary>
-    public string ToHtml() => $"{ToTable().ToHtml()}\n<p>{Note}</p>";
+    public string ToHtml() => $"{ToDataFrame().ToHtml()}\n<p>{Note}</p>";
 
     /// <summary>The table and the note as text.</summary>
-    public override string ToString() => $"{ToTable()}\n{Note}";
+    public override string ToString() => $"{ToDataFrame().ToText()}\n{Note}";
 }

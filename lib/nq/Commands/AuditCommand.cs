@@ -35,8 +35,8 @@ internal static class AuditCommand
             });
             return report.Passed ? 0 : 1;
         }
-        CommandOutput.Show(report.ToTable());
-        if (!report.Passed) CommandOutput.Show(report.ToFindingsTable());
+        CommandOutput.Show(report.ToDataFrame());
+        if (!report.Passed) CommandOutput.Show(report.ToFindingsDataFrame());
         CommandOutput.Say($"{report}");
         return report.Passed ? 0 : 1;
     }

@@ -41,7 +41,7 @@ internal static class AutoRoundCommand
         using var job = TuningJob.Open(request, recipe, cancellation);
         var tuned = CommandOutput.WithProgress("tuning", progress => AutoRound.Tune(job.Model, job.Grids, job.Calibration, recipe, stateFolder: state,
             progress: step => progress((long)step.Layer * step.Iterations + step.Iteration + 1, (long)step.Layers * step.Iterations), cancellation: cancellation), cancellation);
-        job.Finish(tuned.Modules, tuned.ToTable(), tuned.Blocks.Select(block => new
+        job.Finish(tuned.Modules, tuned.ToDataFrame(), tuned.Blocks.Select(block => new
         {
             block = $"layers.{block.Layer}",
             modules = block.Weights.Count,

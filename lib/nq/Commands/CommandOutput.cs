@@ -1,6 +1,7 @@
 using System.Text.Encodings.Web;
 using System.Text.Json;
 using System.Text.Json.Serialization;
+using Microsoft.Data.Analysis;
 using NeuronQuant.Display;
 
 namespace NeuronQuant.CommandLine.Commands;
@@ -24,7 +25,7 @@ internal static class CommandOutput
     public static void Json(object document) => Console.Out.WriteLine(JsonSerializer.Serialize(document, JsonOptions));
 
     /// <summary>Prints a table whole.</summary>
-    public static void Show(Table table) => Console.Out.WriteLine(table.Show(int.MaxValue) + Environment.NewLine);
+    public static void Show(DataFrame table) => Console.Out.WriteLine(table.ToText(int.MaxValue) + Environment.NewLine);
 
     /// <summary>Prints a line.</summary>
     public static void Say(string line) => Console.Out.WriteLine(line);

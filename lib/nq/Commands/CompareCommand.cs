@@ -103,9 +103,9 @@ internal static class CompareCommand
         }
         if (request.Outliers > 0) CommandOutput.Note($"outliers were injected by a factor of {request.Outliers}; every row is of the changed model.");
         CommandOutput.Note($"calibration: {origin}. AutoRound's recipe: {request.Recipe.Name}. Selective keeps {string.Join(',', kept)}.");
-        CommandOutput.Show(unquantized.ToTable());
-        CommandOutput.Show(quantized.ToTable());
-        CommandOutput.Show(Table.From("Width of the linear weights", methods, ("method", method => method.Name), (new Column("average bits", "0.00"), method => method.AverageBits)));
+        CommandOutput.Show(unquantized.ToDataFrame());
+        CommandOutput.Show(quantized.ToDataFrame());
+        CommandOutput.Show(Frames.From("Width of the linear weights", methods, ("method", method => method.Name), (new Column("average bits", "0.00"), method => method.AverageBits)));
         CommandOutput.Say($"{settings}.");
     }
 }

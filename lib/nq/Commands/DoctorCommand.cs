@@ -29,7 +29,7 @@ internal static class DoctorCommand
             CommandOutput.Json(new { version = status.Version, items = lines, packages = status.Packages, status.Advice });
             return 0;
         }
-        var table = new Table($"NeuronQuant {status.Version}", "item", "state", "what it means, or how to get it");
+        var table = new FrameRows($"NeuronQuant {status.Version}", "item", "state", "what it means, or how to get it");
         foreach (var line in lines) table.Row(line.Item, line.State, line.Remedy);
         CommandOutput.Show(table);
         CommandOutput.Say($"{status}");

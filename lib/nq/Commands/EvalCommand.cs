@@ -66,8 +66,8 @@ internal static class EvalCommand
             });
             return 0;
         }
-        CommandOutput.Show(result.ToTable());
-        if (paired is not null) CommandOutput.Show(paired.ToTable());
+        CommandOutput.Show(result.ToDataFrame());
+        if (paired is not null) CommandOutput.Show(paired.ToDataFrame());
         CommandOutput.Say($"{result.Settings}.");
         return 0;
     }
@@ -89,7 +89,7 @@ internal static class EvalCommand
         string text = File.ReadAllText(Data(request));
         var result = Perplexity.Measure(EngineModel.Load(request.Model), text, cancellation: cancellation);
         if (request.Json) CommandOutput.Json(new { result.Model, result.Tokens, result.Bytes, result.NatsPerToken, perplexity = result.Value, result.BitsPerByte, result.Window, result.Stride });
-        else CommandOutput.Show(result.ToTable());
+        else CommandOutput.Show(result.ToDataFrame());
         return 0;
     }
 

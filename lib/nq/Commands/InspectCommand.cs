@@ -35,9 +35,9 @@ internal static class InspectCommand
         CommandOutput.Say(FormattableString.Invariant(
             $"{path}: {stored.Tensors.Length} tensors, {parameters / 1e6:0.###} M parameters, {stored.ByteCount / 1e9:0.####} GB in {stored.Files.Count} file(s)"));
         CommandOutput.Say(summary);
-        if (config is not null) CommandOutput.Show(config.ToTable());
+        if (config is not null) CommandOutput.Show(config.ToDataFrame());
         else CommandOutput.Note("there is no config.json beside the weights; shapes cannot be checked against it.");
-        CommandOutput.Show(stored.ToTable());
+        CommandOutput.Show(stored.ToDataFrame());
         foreach (string note in notes) CommandOutput.Note(note);
         return 0;
     }

@@ -66,7 +66,7 @@ internal static class NeuronCommand
         options = options with { Log = json ? null : line => Terminal.WriteNote(line) };
         var report = (await ToyConformance.Run(model, Path.Combine(output, "quantized"), options, tp, cancellation)).Result!;
         if (json) CommandOutput.Json(new { report.Passed, stand_in = report.StandIn, report.Bytes, report.Logits, report.Prompt, report.OnDevice, report.InEngine });
-        else CommandOutput.Show(report.ToTable());
+        else CommandOutput.Show(report.ToDataFrame());
         return report.Passed ? 0 : 1;
     }
 
@@ -90,7 +90,7 @@ internal static class NeuronCommand
             return works ? 0 : 1;
         }
         CommandOutput.Say(serving.ToShell());
-        if (serving.Findings.Count > 0) CommandOutput.Show(ConfigFinding.ToTable("What speaks against it", serving.Findings));
+        if (serving.Findings.Count > 0) CommandOutput.Show(ConfigFinding.ToDataFrame("What speaks against it", serving.Findings));
         foreach (string limit in VllmServing.Limits) CommandOutput.Note(limit);
         return works ? 0 : 1;
     }
@@ -106,7 +106,7 @@ internal static class NeuronCommand
             CommandOutput.Json(new { report.Passed, sdk = $"{setup.Sdk}", setup.ModelClass, setup.Instance, report.Findings, report.Notes, neuron_config = setup.Config.ToJsonObject() });
             return report.Passed ? 0 : 1;
         }
-        if (report.Findings.Count > 0) CommandOutput.Show(report.ToTable());
+        if (report.Findings.Count > 0) CommandOutput.Show(report.ToDataFrame());
         foreach (string note in report.Notes) CommandOutput.Note(note);
         CommandOutput.Say($"{report}");
         return report.Passed ? 0 : 1;

@@ -58,9 +58,9 @@ internal static class PlanCommand
             });
             return fits ? 0 : 1;
         }
-        CommandOutput.Show(plan.ToTable());
-        if (plan.Findings.Count > 0) CommandOutput.Show(ConfigFinding.ToTable("What speaks against it", plan.Findings));
-        if (recorded.Count > 0) CommandOutput.Show(PlanRecorded.ToTable(model, RecordedFigures.Blog()));
+        CommandOutput.Show(plan.ToDataFrame());
+        if (plan.Findings.Count > 0) CommandOutput.Show(ConfigFinding.ToDataFrame("What speaks against it", plan.Findings));
+        if (recorded.Count > 0) CommandOutput.Show(PlanRecorded.ToDataFrame(model, RecordedFigures.Blog()));
         CommandOutput.Say("Speeds are ceilings: each weight is read once a step, and nothing else takes time.");
         return fits ? 0 : 1;
     }

@@ -61,7 +61,7 @@ internal static class SelectCommand
             return 0;
         }
         if (origin is not null) CommandOutput.Note($"calibration: {origin}.");
-        CommandOutput.Show(chosen.ToTable());
+        CommandOutput.Show(chosen.ToDataFrame());
         CommandOutput.Say($"{chosen}");
         if (agreement.Count > 0) CommandOutput.Say($"rank correlation with the cheaper scores: {string.Join(", ", agreement.Select(pair => FormattableString.Invariant($"{pair.Key} {pair.Value:0.00}")))}");
         if (divergence is double nats) CommandOutput.Say(FormattableString.Invariant($"measured with the whole set: {nats:0.000e+0} nats per token"));

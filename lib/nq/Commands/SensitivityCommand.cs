@@ -21,7 +21,7 @@ internal static class SensitivityCommand
         var profile = CommandOutput.WithProgress("measuring", progress => ModelProfile.Measure(checkpoint, progress, cancellation), cancellation);
         if (!json)
         {
-            CommandOutput.Show(profile.ToTable());
+            CommandOutput.Show(profile.ToDataFrame());
             return 0;
         }
         CommandOutput.Json(new

@@ -1,5 +1,5 @@
+using Microsoft.Data.Analysis;
 using NeuronQuant.Checkpoints;
-using NeuronQuant.Display;
 using NeuronQuant.Formats;
 using NeuronQuant.Models;
 using NeuronQuant.Neuron;
@@ -54,7 +54,7 @@ internal sealed class TuningJob : IDisposable
     /// <param name="table">the losses, for a person</param>
     /// <param name="losses">the losses, for --json</param>
     /// <param name="cancellation">stops the write</param>
-    public void Finish(QuantizedModules chosen, Table table, object losses, CancellationToken cancellation)
+    public void Finish(QuantizedModules chosen, DataFrame table, object losses, CancellationToken cancellation)
     {
         var record = CommandOutput.WithProgress("writing", progress => NeuronCheckpoint.Write(
             Source, Request.Output, Plan, Request.Layout, overwrite: Request.Overwrite, progress: progress, cancellation: cancellation, chosen: chosen), cancellation);

@@ -5,11 +5,24 @@ namespace NeuronQuant.CommandLine.Notebooks;
 
 /// <summary>Writes executed notebooks as a small web book: an index and one page for each.</summary>
 /// <remarks>
-/// No script, nothing from the network, one short style sheet in each page: a page can be mailed, printed, or opened in twenty years.
-/// Figures are the SVG of the notebooks' own outputs.
+/// Nothing from the network: a page is readable alone, with the static pictures of the notebooks' own outputs, and can be mailed or printed. Beside
+/// the pages lies one copy of plotly.js, as Plotly.NET brings it, which draws the figures over their pictures so that they can be hovered and zoomed.
 /// </remarks>
 internal static class Book
 {
+    private const string PlotlyFile = "plotly.min.js";
+
+    // A page without the file beside it keeps its static pictures.
+    private const string Script = """
+        if (window.Plotly) for (const place of document.querySelectorAll('.figure')) {
+          const figure = JSON.parse(place.querySelector('script').textContent);
+          const plot = document.createElement('div');
+          plot.style.maxWidth = '100%';
+          place.replaceChildren(plot);
+          Plotly.newPlot(plot, figure.data, figure.layout, {responsive: true, displaylogo: false});
+        }
+        """;
+
     private const string Style = """
         :root{color-scheme:light dark}
         body{font:16px/1.6 system-ui,-apple-system,"Segoe UI",Arial,sans-serif;max-width:52rem;margin:0 auto;padding:1.5rem}
@@ -39,6 +52,15 @@ internal static class Book
             AtomicFile.Write(Path.Combine(output, PageOf(chapters[i])), Page(chapters[i].Title, body.ToString()));
         }
         AtomicFile.Write(Path.Combine(output, "index.html"), Page("NeuronQuant Workbook", Index(chapters)));
+        AtomicFile.Write(Path.Combine(output, PlotlyFile), Plotly());
+    }
+
+    private static string Plotly()
+    {
+        var assembly = typeof(Plotly.NET.GenericChart).Assembly;
+        string name = assembly.GetManifestResourceNames().Single(name => name.StartsWith("Plotly.NET.plotly-", StringComparison.Ordinal) && name.EndsWith(".min.js", StringComparison.Ordinal));
+        using var reader = new StreamReader(assembly.GetManifestResourceStream(name)!);
+        return reader.ReadToEnd();
     }
 
     private static string PageOf(Notebook chapter) => Path.ChangeExtension(chapter.Name, ".html");
@@ -62,5 +84,5 @@ internal static class Book
 
     private static string Page(string title, string body) =>
         $"<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n<meta name=\"viewport\" content=\"width=device-width,initial-scale=1\">\n"
-        + $"<title>{WebUtility.HtmlEncode(title)}</title>\n<style>\n{Style}\n</style>\n</head>\n<body>\n{body}</body>\n</html>\n";
+        + $"<title>{WebUtility.HtmlEncode(title)}</title>\n<style>\n{Style}\n</style>\n</head>\n<body>\n{body}{(body.Contains("class=\"figure\"", StringComparison.Ordinal) ? $"<script src=\"{PlotlyFile}\"></script>\n<script>\n{Script}\n</script>\n" : "")}</body>\n</html>\n";
 }

@@ -4,10 +4,11 @@ using System.Text.Json.Nodes;
 using Markdig;
 using Markdig.Syntax;
 using Markdig.Syntax.Inlines;
+using NeuronQuant.Display;
 
 namespace NeuronQuant.CommandLine.Notebooks;
 
-/// <summary>One cell of a notebook as HTML: Markdown rendered, code highlighted, outputs in their richest static form.</summary>
+/// <summary>One cell of a notebook as HTML: Markdown rendered, code highlighted, outputs in their richest form.</summary>
 internal static class CellHtml
 {
     private static readonly MarkdownPipeline Pipeline = new MarkdownPipelineBuilder().UsePipeTables().UseAutoIdentifiers().UseFootnotes()
@@ -30,10 +31,16 @@ internal static class CellHtml
     {
         "stream" => $"<pre{((string?)output["name"] == "stderr" ? " class=\"err\"" : "")}>{Encode(Cell.Join(output["text"]))}</pre>",
         "error" => $"<pre class=\"err\">{Encode($"{output["ename"]}: {output["evalue"]}")}</pre>",
+        _ when output["data"]?[NotebookFormatting.PlotlyMimeType] is { } figure && output["data"]?["text/html"] is { } still => Figure(figure, Cell.Join(still)),
         _ when output["data"]?["text/html"] is { } html => Cell.Join(html),
         _ when output["data"]?["image/svg+xml"] is { } svg => Cell.Join(svg),
         _ => $"<pre>{Encode(Cell.Join(output["data"]?["text/plain"]))}</pre>",
     };
+
+    // The static picture stands there until the page's script has drawn the figure over it, and stays where no script runs. In JSON a "<" may be
+    // written as an escape, so that no label can end the script element.
+    private static string Figure(JsonNode figure, string still) =>
+        $"<div class=\"figure\">{still}<script type=\"application/json\">{figure.ToJsonString().Replace("<", "\\u003c", StringComparison.Ordinal)}</script></div>";
 
     private static string Prose(string markdown, string folder, IReadOnlyCollection<string> chapters)
     {

@@ -124,7 +124,7 @@ public class EvaluatorTests
         Assert.Equal(74.0 / 256, comparison.PValue, 1e-12); // 2 (1 + 8 + 28) / 2^8
         Assert.Contains("int8 against base, strict-match: +20.0 points on 20 questions; 6 won, 2 lost, p = 0.2891",
             comparison.ToString(), StringComparison.Ordinal);
-        Assert.Single(comparison.ToTable().Rows);
+        Assert.Equal(1, comparison.ToDataFrame().Rows.Count);
         var fewer = await Evaluator.Run(Demo, new FakeModel(_ => ""), new EvaluationOptions(Limit: 3));
         Assert.Equal(EvaluationFailure.SamplesDiffer, Assert.Throws<EvaluationException>(() => PairedComparison.Of(fewer, result)).Failure);
         Assert.Throws<EvaluationException>(() => PairedComparison.Of(result, result, "acc"));

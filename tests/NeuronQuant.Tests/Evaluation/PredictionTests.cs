@@ -33,7 +33,7 @@ public class PredictionTests
         Assert.Equal(LogitsModel.Vocabulary, result.Value, 1e-9 * LogitsModel.Vocabulary);
         Assert.Equal(7, result.BitsPerByte, 1e-9); // 128 tokens are 7 bits
         Assert.Contains("nats per token", result.ToString(), StringComparison.Ordinal);
-        Assert.Single(result.ToTable().Rows);
+        Assert.Equal(1, result.ToDataFrame().Rows.Count);
     }
 
     [Theory]

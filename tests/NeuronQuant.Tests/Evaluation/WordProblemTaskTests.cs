@@ -43,7 +43,7 @@ public class WordProblemTaskTests
         Assert.Equal("[invalid]", result.Samples[1].Extracted["strict-match"]);
         Assert.Equal((2, 3), (result.Main.Right, result.Main.Total));
         Assert.Contains("strict-match 66.7 % (2 of 3", result.ToString(), StringComparison.Ordinal);
-        Assert.Equal(2, result.ToTable().Rows.Count);
+        Assert.Equal(2, result.ToDataFrame().Rows.Count);
         Assert.Contains("<table", result.ToHtml(), StringComparison.Ordinal);
     }
 

@@ -1,4 +1,5 @@
 using NeuronQuant.Checkpoints;
+using NeuronQuant.Display;
 using NeuronQuant.Models;
 using Xunit;
 
@@ -28,8 +29,8 @@ public class ModelComparisonTests
         changed.Parameters.Single(p => p.Name == parameter).Values[3] += 0.5f;
         var comparison = ModelComparison.Of(changed, original, Tokens);
         Assert.Equal(module, comparison.First?.Module);
-        Assert.Contains(module, comparison.ToTable().Title);
-        Assert.Single(comparison.ToTable().Highlighted);
+        Assert.Contains(module, comparison.ToDataFrame().ToText().Split('\n')[0], StringComparison.Ordinal);
+        Assert.Single(comparison.ToDataFrame().ToText(int.MaxValue).Split('\n'), line => line.StartsWith("* ", StringComparison.Ordinal));
     }
 
     [Fact]

@@ -1,4 +1,5 @@
 using NeuronQuant.Checkpoints;
+using NeuronQuant.Display;
 using NeuronQuant.Formats;
 using NeuronQuant.Neuron;
 using Xunit;
@@ -100,7 +101,7 @@ public class InferencePlanTests
         Assert.Equal(-1.6, sizes[0].DifferencePercent, 0.05); // 24.1 against 24.50
         Assert.Equal(2.1, sizes[1].DifferencePercent, 0.1); // 13.2 against 12.93
         Assert.All(sizes, size => Assert.InRange(Math.Abs(size.DifferencePercent), 0, 5));
-        Assert.Contains("28.7", PlanRecorded.ToTable(Nemo, RecordedFigures.Blog()).ToString(), StringComparison.Ordinal);
+        Assert.Contains("28.7", PlanRecorded.ToDataFrame(Nemo, RecordedFigures.Blog()).ToText(), StringComparison.Ordinal);
     }
 
     [Fact]

@@ -1,4 +1,3 @@
-using System.Text.Json.Nodes;
 using NeuronQuant.CommandLine.Notebooks;
 using Xunit;
 
@@ -131,28 +130,23 @@ public sealed class SessionTests : IAsyncLifetime
     }
 
     [Fact]
-    public async Task AReferenceToTheLibraryIsTheLoadedOne()
+    public async Task AChartIsShownAsPlotlyAsAPictureAndAsText()
     {
-        var source = $"#r \"{typeof(Workbook).Assembly.Location}\"\nusing NeuronQuant.Display;\nFigure.Line(\"t\").Add(\"s\", new int[] {{ 1, 2 }})";
-        var data = (await Run(source)).Outputs.Single()!["data"]!.AsObject();
+        var data = (await Run(References + "Charts.Line(\"s\", [1, 2], [3.0, 4.0]).Titled(\"t\")")).Outputs.Single()!["data"]!.AsObject();
         Assert.Equal(["application/vnd.plotly.v1+json", "text/html", "text/plain"], data.Select(pair => pair.Key));
-        Assert.IsType<JsonObject>(data["application/vnd.plotly.v1+json"]);
-        Assert.StartsWith("<svg", Cell.Join(data["text/html"]), StringComparison.Ordinal);
-        Assert.Equal(typeof(Workbook).Assembly.Location, await Shown("typeof(Figure).Assembly.Location"));
+        Assert.Equal(4.0, (double)data["application/vnd.plotly.v1+json"]!["data"]![0]!["y"]![1]!);
+        Assert.StartsWith("<img alt=\"t\"", Cell.Join(data["text/html"]), StringComparison.Ordinal);
+        Assert.StartsWith("t\n  s  2 points, 3 to 4", Cell.Join(data["text/plain"]), StringComparison.Ordinal);
+        Assert.Equal(typeof(Workbook).Assembly.Location, await Shown("typeof(Charts).Assembly.Location")); // the loaded one
     }
 
     [Fact]
-    public async Task FiguresAndTablesAreMadeInThreeLinesOfCSharp13()
-    {
-        await Run($"#r \"{typeof(Workbook).Assembly.Location}\"\nusing NeuronQuant.Display;");
-        Assert.StartsWith("t\n  s  3 points, 0.5 to 2.5",
-            await Shown("float[] ys = [0.5f, 1.5f, 2.5f];\nFigure.Line(\"t\").Add(\"s\", [0, 1, 2], ys)"), StringComparison.Ordinal);
-        Assert.StartsWith("t\n  s  2 bars, 1 to 2",
-            await Shown("Figure.Bar(\"t\").Add(\"s\", [\"a\", \"b\"], [1, 2]).Highlight([\"b\"], \"kept\")"), StringComparison.Ordinal);
-        Assert.StartsWith("t  (y: count)\n  s  40 bins", await Shown("Figure.Histogram(\"t\").Add(\"s\", ys)"), StringComparison.Ordinal);
-        Assert.Equal("n  square\n-  ------\n1       1\n2       4",
-            await Shown("Table.From(\"\", new[] { 1, 2 }, (\"n\", n => n), (\"square\", n => n * n))"));
-    }
+    public async Task ADataFrameIsShownWithItsFormats() =>
+        Assert.Equal("n  square\n-  ------\n1    1.00\n2    4.00", await Shown(References + "Frames.From(\"\", new[] { 1, 2 }, (\"n\", n => n), (new Column(\"square\", \"0.00\"), n => n * n))"));
+
+    [Fact]
+    public async Task ATensorIsMadeInACell() =>
+        Assert.Equal("10", await Shown(References + "Workbook.Start();\nTorchSharp.torch.arange(5).sum().item<long>()"));
 
     [Fact]
     public async Task AReferenceIsRelativeToTheNotebooksFolder()
@@ -202,6 +196,9 @@ public sealed class SessionTests : IAsyncLifetime
         var other = await second.RunAsync("secret", null, TestContext.Current.CancellationToken);
         Assert.Contains("CS0103", other.Error!.Message, StringComparison.Ordinal);
     }
+
+    private static string References { get; } = string.Concat(new[] { "NeuronQuant", "DynamicObj", "Microsoft.Data.Analysis", "Plotly.NET", "Plotly.NET.CSharp", "TorchSharp" }
+        .Select(name => $"#r \"{Path.Combine(Path.GetDirectoryName(typeof(Workbook).Assembly.Location)!, name)}.dll\"\n")) + "using NeuronQuant;\nusing NeuronQuant.Display;\n";
 
     private Task<CellResult> Run(string source) => _session.RunAsync(source, null, TestContext.Current.CancellationToken);
 

@@ -1,4 +1,5 @@
 using NeuronQuant.Checkpoints;
+using NeuronQuant.Display;
 using NeuronQuant.Models;
 using NeuronQuant.Quantization;
 using NeuronQuant.Tuning;
@@ -20,9 +21,9 @@ public class BlockTunerTests
         Assert.Equal(2, result.Blocks.Count);
         Assert.All(result.Blocks, block => Assert.InRange(block.TunedLoss, 0, 0.9 * block.RoundedLoss)); // It is 0.3 to 0.7 here.
         Assert.All(result.Blocks, block => Assert.Equal(7, block.Weights.Count));
-        Assert.Contains("layers.1", result.ToTable().ToString(), StringComparison.Ordinal);
+        Assert.Contains("layers.1", result.ToDataFrame().ToText(), StringComparison.Ordinal);
         Assert.Contains("lm_head", result.ToString(), StringComparison.Ordinal);
-        Assert.Equal(2, result.ToFigure().Lines.Count);
+        Assert.Contains("layers.1  ", result.ToChart().ToText(), StringComparison.Ordinal);
     }
 
     [Fact]

@@ -1,3 +1,4 @@
+using Microsoft.Data.Analysis;
 using NeuronQuant.Checkpoints;
 using NeuronQuant.Display;
 
@@ -82,24 +83,24 @@ public sealed record AuditReport(CheckpointLayout Layout, string Plan, IReadOnly
     public long Quantized => Modules.Where(module => module.IsQuantized).Sum(module => module.Weights);
 
     /// <summary>A row for each module, those with changed integers highlighted.</summary>
-    public Table ToTable()
+    public DataFrame ToDataFrame()
     {
-        var table = new Table($"Audit: {Plan}", "module", "stored as", "weights", "integers changed", "%");
+        var table = new FrameRows($"Audit: {Plan}", "module", "stored as", "weights", "integers changed", "%");
         foreach (var module in Modules)
             table.Row(module.Module.Name, module.Stored, module.Weights, module.Changed, 100.0 * module.Changed / module.Weights);
-        return table.Highlight(row => row[3] is long and > 0);
+        return table.ToDataFrame().Mark(row => row[3] is long and > 0);
     }
 
     /// <summary>A row for each defect.</summary>
-    public Table ToFindingsTable()
+    public DataFrame ToFindingsDataFrame()
     {
-        var table = new Table(Passed ? "Audit: nothing found" : $"Audit: {Findings.Count} findings", "where", "defect", "what was found, and the remedy");
+        var table = new FrameRows(Passed ? "Audit: nothing found" : $"Audit: {Findings.Count} findings", "where", "defect", "what was found, and the remedy");
         foreach (var finding in Findings) table.Row(finding.Module, $"{finding.Defect}", finding.Message);
         return table;
     }
 
     /// <summary>The verdict, and the findings where there are any.</summary>
-    public string ToHtml() => $"<p>{System.Net.WebUtility.HtmlEncode(ToString())}</p>{(Passed ? "" : ToFindingsTable().ToHtml())}";
+    public string ToHtml() => $"<p>{System.Net.WebUtility.HtmlEncode(ToString())}</p>{(Passed ? "" : ToFindingsDataFrame().ToHtml())}";
 
     /// <inheritdoc/>
     public override string ToString() => FormattableString.Invariant(

@@ -1,5 +1,6 @@
 using System.Text.Json;
 using System.Text.Json.Serialization;
+using Microsoft.Data.Analysis;
 using NeuronQuant.Checkpoints;
 using NeuronQuant.Display;
 using NeuronQuant.Formats;
@@ -74,17 +75,17 @@ public sealed record QuantizationRecord(
     }
 
     /// <summary>What NeuronConfig must be given to load the folder.</summary>
-    public Table ToTable() => new Table("For NeuronConfig", "option", "value")
+    public DataFrame ToDataFrame() => new FrameRows("For NeuronConfig", "option", "value")
         .Row("quantized", "True")
         .Row("quantization_dtype", QuantizationDtype)
         .Row("quantization_type", QuantizationType)
         .Row("modules_to_not_convert", $"[{string.Join(", ", ModulesToNotConvert)}]");
 
     /// <summary>The table as HTML.</summary>
-    public string ToHtml() => ToTable().ToHtml();
+    public string ToHtml() => ToDataFrame().ToHtml();
 
     /// <summary>The table as text.</summary>
-    public override string ToString() => ToTable().ToString();
+    public override string ToString() => ToDataFrame().ToText();
 
     /// <summary>Writes the record into a folder.</summary>
     public void Write(string folder) => File.WriteAllText(Path.Combine(folder, FileName), JsonSerializer.Serialize(this, Options) + "\n");

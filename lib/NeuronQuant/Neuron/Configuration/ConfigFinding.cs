@@ -1,3 +1,4 @@
+using Microsoft.Data.Analysis;
 using NeuronQuant.Display;
 
 namespace NeuronQuant.Neuron;
@@ -23,9 +24,9 @@ public sealed record ConfigFinding(ConfigSeverity Severity, string Option, strin
     public override string ToString() => $"{Option}: {Severity}: {Message} {Remedy}";
 
     /// <summary>A row for each finding, errors highlighted.</summary>
-    public static Table ToTable(string title, IEnumerable<ConfigFinding> findings) => Table.From(title, findings,
+    public static DataFrame ToDataFrame(string title, IEnumerable<ConfigFinding> findings) => Frames.From(title, findings,
         ("option", finding => finding.Option), ("severity", finding => $"{finding.Severity}".ToLowerInvariant()),
-        ("what it leads to", finding => finding.Message), ("remedy", finding => finding.Remedy)).Highlight(row => row[1] is "error");
+        ("what it leads to", finding => finding.Message), ("remedy", finding => finding.Remedy)).Mark(row => row[1] is "error");
 
     internal static ConfigFinding Error(string option, string message, string remedy) => new(ConfigSeverity.Error, option, message, remedy);
 
@@ -49,10 +50,10 @@ public sealed record ConfigReport(NeuronSetup Setup, IReadOnlyList<ConfigFinding
     public IEnumerable<ConfigFinding> Warnings => Findings.Where(finding => finding.Severity == ConfigSeverity.Warning);
 
     /// <summary>A row for each finding, errors highlighted.</summary>
-    public Table ToTable() => ConfigFinding.ToTable($"{this}", Findings);
+    public DataFrame ToDataFrame() => ConfigFinding.ToDataFrame($"{this}", Findings);
 
     /// <summary>The verdict, the findings and the notes.</summary>
-    public string ToHtml() => (Findings.Count == 0 ? $"<p>{this}</p>" : ToTable().ToHtml())
+    public string ToHtml() => (Findings.Count == 0 ? $"<p>{this}</p>" : ToDataFrame().ToHtml())
         + string.Concat(Notes.Select(note => $"<p>{System.Net.WebUtility.HtmlEncode(note)}</p>"));
 
     /// <inheritdoc/>

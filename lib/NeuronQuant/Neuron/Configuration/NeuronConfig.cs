@@ -2,6 +2,7 @@ using System.Globalization;
 using System.Text;
 using System.Text.Json;
 using System.Text.Json.Nodes;
+using Microsoft.Data.Analysis;
 using NeuronQuant.Display;
 
 namespace NeuronQuant.Neuron;
@@ -128,10 +129,10 @@ public sealed class NeuronConfig
     }
 
     /// <summary>The options as a table.</summary>
-    public Table ToTable() => Table.From("NeuronConfig", _options, ("option", option => option.Key), ("value", option => Python(option.Key, option.Value)));
+    public DataFrame ToDataFrame() => Frames.From("NeuronConfig", _options, ("option", option => option.Key), ("value", option => Python(option.Key, option.Value)));
 
     /// <summary>The table as HTML.</summary>
-    public string ToHtml() => ToTable().ToHtml();
+    public string ToHtml() => ToDataFrame().ToHtml();
 
     /// <summary>The call in Python.</summary>
     public override string ToString() => ToPython();

@@ -1,3 +1,4 @@
+using Microsoft.Data.Analysis;
 using NeuronQuant.Display;
 using NeuronQuant.Evaluation;
 
@@ -24,10 +25,10 @@ public static class MeasuredBesideRecorded
     /// <summary>The comparison.</summary>
     /// <param name="recorded">the recorded figures</param>
     /// <param name="runs">the runs; none on a machine that never saw a device</param>
-    public static Table ToTable(RecordedFigures recorded, IReadOnlyList<DeviceRun> runs)
+    public static DataFrame ToDataFrame(RecordedFigures recorded, IReadOnlyList<DeviceRun> runs)
     {
-        var table = new Table($"{recorded.Model}: recorded by others, and measured", "method", "what", new Column("recorded", "0.0", Alignment.Right),
-            new Column("measured", "0.0", Alignment.Right), new Column("difference %", "+0.0;-0.0;0.0", Alignment.Right), "remark");
+        var table = new FrameRows($"{recorded.Model}: recorded by others, and measured", "method", "what", new Column("recorded", "0.0"),
+            new Column("measured", "0.0"), new Column("difference %", "+0.0;-0.0;0.0"), "remark");
         foreach (var row in recorded.Rows)
         {
             DeviceRun?[] matching = [.. runs.Where(run => run.Setup is { BlogsModel: true, StandIn: false } && run.Setup.Method == row.Method)];
@@ -38,13 +39,13 @@ public static class MeasuredBesideRecorded
         foreach (var run in runs.Where(run => run.Setup.StandIn || !run.Setup.BlogsModel || recorded.Rows.All(row => row.Method != run.Setup.Method)))
             foreach (var (what, found, _) in Quantities(run, null).Where(quantity => quantity.Found is not null))
                 Add(table, $"{run.Setup.Method} ({run.Setup.Model})", what, null, found, Remark(run, what));
-        if (runs.Count == 0) table.Row("each", Token, NotRecorded, NotMeasured, "", "");
+        if (runs.Count == 0) Add(table, "each", Token, null, null, "");
         return table;
     }
 
-    private static void Add(Table table, string method, string what, double? known, double? found, string remark) =>
-        table.Row(method, what, known is { } value ? value : NotRecorded, found is { } number ? number : NotMeasured,
-            known is null || found is null ? "" : 100 * (found / known - 1), remark);
+    private static void Add(FrameRows table, string method, string what, double? known, double? found, string remark) =>
+        table.Row(method, what, known, found, known is null || found is null ? null : 100 * (found / known - 1),
+            string.Join("; ", new[] { known is null ? NotRecorded : "", found is null ? NotMeasured : "", remark }.Where(part => part.Length > 0)));
 
     private static IEnumerable<(string What, double? Found, double? Known)> Quantities(DeviceRun? run, RecordedRow? row) =>
     [

@@ -107,7 +107,7 @@ public sealed class NeuronDevice : IAsyncDisposable
     public ValueTask DisposeAsync() => Session?.DisposeAsync() ?? ValueTask.CompletedTask;
 
     /// <summary>What the Python side found, or that none was asked for.</summary>
-    public string ToHtml() => (Session is null || IsStandIn ? $"<p>{this}</p>" : "") + Session?.Environment.ToTable().ToHtml();
+    public string ToHtml() => (Session is null || IsStandIn ? $"<p>{this}</p>" : "") + Session?.Environment.ToDataFrame().ToHtml();
 
     /// <inheritdoc/>
     public override string ToString() => Session is null ? "No Python was asked for: what follows is prepared, and not run."

@@ -1,5 +1,6 @@
 using System.Text.Json;
 using System.Text.Json.Nodes;
+using Microsoft.Data.Analysis;
 using NeuronQuant.Display;
 
 namespace NeuronQuant.Neuron;
@@ -14,9 +15,9 @@ namespace NeuronQuant.Neuron;
 public sealed record NeuronEnvironment(string Python, string Executable, string? Sdk, bool HasNxdi, IReadOnlyDictionary<string, string?> Packages, IReadOnlyList<string> Devices)
 {
     /// <summary>The packages and devices as rows.</summary>
-    public Table ToTable()
+    public DataFrame ToDataFrame()
     {
-        var table = new Table($"Python {Python}: SDK {Sdk ?? "unknown"}, {Devices.Count} Neuron devices", "package", "version");
+        var table = new FrameRows($"Python {Python}: SDK {Sdk ?? "unknown"}, {Devices.Count} Neuron devices", "package", "version");
         foreach (var (package, version) in Packages) table.Row(package, version ?? "not installed");
         return table;
     }
@@ -55,16 +56,16 @@ public sealed record BenchmarkReport(int Runs, int BatchSize, BenchmarkPart? E2e
     public double? TokensPerSecond => 1000.0 * BatchSize / TimePerTokenMs;
 
     /// <summary>The parts as rows.</summary>
-    public Table ToTable() => Table.From(FormattableString.Invariant($"Latency, ms, {Runs} runs, batch {BatchSize}"),
+    public DataFrame ToDataFrame() => Frames.From(FormattableString.Invariant($"Latency, ms, {Runs} runs, batch {BatchSize}"),
         new[] { ("end to end", E2eModel), ("prompt", ContextEncodingModel), ("token", TokenGenerationModel) }.Where(part => part.Item2 is not null),
         ("part", part => part.Item1), ("p50", part => part.Item2!.LatencyMsP50), ("p90", part => part.Item2!.LatencyMsP90),
         ("p99", part => part.Item2!.LatencyMsP99), ("mean", part => part.Item2!.LatencyMsAvg));
 
     /// <summary>The table as HTML.</summary>
-    public string ToHtml() => ToTable().ToHtml();
+    public string ToHtml() => ToDataFrame().ToHtml();
 
     /// <summary>The table as text.</summary>
-    public override string ToString() => ToTable().ToString();
+    public override string ToString() => ToDataFrame().ToText();
 }
 
 /// <summary>Memory of one Neuron runtime, bytes.</summary>
@@ -90,19 +91,19 @@ public sealed record MemoryReport(IReadOnlyList<NeuronMemory> Runtimes)
         .ToDictionary(core => core.Key, core => (long)core.Sum(kinds => kinds.Value.Values.Sum()));
 
     /// <summary>A row for each core and kind of memory that is not empty, and the totals.</summary>
-    public Table ToTable()
+    public DataFrame ToDataFrame()
     {
-        var table = new Table("Memory by neuron-monitor", "where", "kind", new Column("GiB", "0.000"));
+        var table = new FrameRows("Memory by neuron-monitor", "where", "kind", new Column("GiB", "0.000"));
         foreach (var (core, kinds) in Runtimes.SelectMany(runtime => runtime.Cores))
             foreach (var (kind, bytes) in kinds.Where(kind => kind.Value > 0)) table.Row($"core {core}", kind, bytes / InferencePlan.Gib);
         return table.Row("devices", "all", DeviceBytes / InferencePlan.Gib).Row("host", "all", HostBytes / InferencePlan.Gib);
     }
 
     /// <summary>The table as HTML.</summary>
-    public string ToHtml() => ToTable().ToHtml();
+    public string ToHtml() => ToDataFrame().ToHtml();
 
     /// <summary>The table as text.</summary>
-    public override string ToString() => ToTable().ToString();
+    public override string ToString() => ToDataFrame().ToText();
 }
 
 /// <summary>The folder compared with what NxD itself would have written, byte by byte.</summary>

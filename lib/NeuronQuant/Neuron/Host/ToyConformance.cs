@@ -1,3 +1,4 @@
+using Microsoft.Data.Analysis;
 using NeuronQuant.Checkpoints;
 using NeuronQuant.Display;
 using NeuronQuant.Evaluation;
@@ -26,9 +27,9 @@ public sealed record ToyReport(ConformanceReport Bytes, LogitsAgreement Logits, 
     public int SameCharacters => OnDevice.AsSpan().CommonPrefixLength(InEngine);
 
     /// <summary>The steps as rows.</summary>
-    public Table ToTable()
+    public DataFrame ToDataFrame()
     {
-        var table = new Table($"{this}", "step", "result", "detail")
+        var table = new FrameRows($"{this}", "step", "result", "detail")
             .Row("codes and scales, byte by byte", Bytes.Equal ? "equal" : "DIFFERENT", $"{Bytes.Tensors} tensors compared");
         foreach (var difference in Bytes.Differences) table.Row("", "different", $"{difference.Tensor}: {difference.Difference}");
         return table.Row("compile and load", "done", "without quantizing")
@@ -38,7 +39,7 @@ public sealed record ToyReport(ConformanceReport Bytes, LogitsAgreement Logits, 
     }
 
     /// <summary>The table as HTML.</summary>
-    public string ToHtml() => ToTable().ToHtml();
+    public string ToHtml() => ToDataFrame().ToHtml();
 
     /// <inheritdoc/>
     public override string ToString() => $"Conformance on a toy: {(Passed ? "passed" : "FAILED")}{(StandIn ? ", with a stand-in: no statement about a device" : "")}";

@@ -1,3 +1,4 @@
+using Microsoft.Data.Analysis;
 using NeuronQuant.Checkpoints;
 using NeuronQuant.Display;
 using NeuronQuant.Formats;
@@ -124,7 +125,7 @@ public sealed record InferencePlan
     public IReadOnlyList<ConfigFinding> Findings => [.. PlanFindings.Of(this)];
 
     /// <summary>The plan as rows.</summary>
-    public Table ToTable() => new Table($"{this}", "what", new Column("value", "0.00"), "unit")
+    public DataFrame ToDataFrame() => new FrameRows($"{this}", "what", new Column("value", "0.00"), "unit")
         .Row("weights", Weights.Gigabytes, "GB").Row("weights", Weights.Total / Gib, "GiB")
         .Row("cache of one token", Heads.CacheBytesPerToken(Model, Request.Fp8Cache) / 1024.0, "KiB").Row("cache, full", CacheBytes / Gib, "GiB")
         .Row("weights on a core", CoreWeightsGib, "GiB").Row("cache on a core", CoreCacheGib, "GiB")
@@ -135,7 +136,7 @@ public sealed record InferencePlan
         .Row("tokens, at most", TokensPerSecond, "per second");
 
     /// <summary>The rows and the findings.</summary>
-    public string ToHtml() => ToTable().ToHtml() + string.Concat(Findings.Select(finding => $"<p>{System.Net.WebUtility.HtmlEncode($"{finding}")}</p>"));
+    public string ToHtml() => ToDataFrame().ToHtml() + string.Concat(Findings.Select(finding => $"<p>{System.Net.WebUtility.HtmlEncode($"{finding}")}</p>"));
 
     /// <inheritdoc/>
     public override string ToString() => FormattableString.Invariant(

@@ -1,4 +1,5 @@
 using System.Text.Json;
+using Microsoft.Data.Analysis;
 using NeuronQuant.Display;
 
 namespace NeuronQuant.Neuron;
@@ -34,7 +35,7 @@ public sealed record PlanInstance(string Name, int Chips, int Cores, int Vcpu, d
         ?? throw new NeuronException("instance", $"'{name}' is not in the table. There are {string.Join(", ", All.Select(instance => instance.Name))}.");
 
     /// <summary>The table.</summary>
-    public static Table ToTable() => Table.From("Instances", All, ("instance", instance => instance.Name), ("chips", instance => instance.Chips),
+    public static DataFrame ToDataFrame() => Frames.From("Instances", All, ("instance", instance => instance.Name), ("chips", instance => instance.Chips),
         ("cores", instance => instance.Cores), ("vCPU", instance => instance.Vcpu), ("host GiB", instance => instance.HostGib),
         ("device GiB", instance => instance.DeviceGib), ("GiB/s", instance => instance.GibPerSecond), ("bf16 TFLOPS", instance => instance.Bf16Tflops));
 

@@ -1,3 +1,4 @@
+using Microsoft.Data.Analysis;
 using NeuronQuant.Checkpoints;
 using NeuronQuant.Display;
 using NeuronQuant.Formats;
@@ -38,7 +39,7 @@ public static class PlanRecorded
     }
 
     /// <summary>The comparison as a table.</summary>
-    public static Table ToTable(ModelConfig model, RecordedFigures figures) => Table.From("Weights of the blog's model: recorded and computed",
+    public static DataFrame ToDataFrame(ModelConfig model, RecordedFigures figures) => Frames.From("Weights of the blog's model: recorded and computed",
         Compare(model, figures), ("method", size => size.Method), (new Column("recorded GB", "0.0"), size => size.RecordedGb),
         (new Column("computed GB", "0.00"), size => size.ComputedGb), (new Column("difference %", "+0.0;-0.0;0.0"), size => size.DifferencePercent),
         (new Column("recorded peak GB", "0.0"), size => size.RecordedPeakGb));

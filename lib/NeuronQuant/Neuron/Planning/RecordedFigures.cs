@@ -1,4 +1,5 @@
 using System.Text.Json;
+using Microsoft.Data.Analysis;
 using NeuronQuant.Display;
 
 namespace NeuronQuant.Neuron;
@@ -55,7 +56,7 @@ public sealed record RecordedFigures(string Source, string Model, IReadOnlyList<
         ?? throw new ArgumentException($"No recorded row is called '{method}'. There are: {string.Join(", ", Rows.Select(row => row.Method))}.", nameof(method));
 
     /// <summary>The table, with each change against the first row.</summary>
-    public Table ToTable() => Table.From($"{Model} — recorded, not measured here ({Source})", Rows,
+    public DataFrame ToDataFrame() => Frames.From($"{Model} — recorded, not measured here ({Source})", Rows,
         ("method", row => row.Method),
         (new Column("GSM8K %", "0.0"), row => row.Gsm8kPercent),
         (new Column("change %", "+0.0;-0.0;0"), row => 100 * (row.Gsm8kPercent / Rows[0].Gsm8kPercent - 1)),
@@ -63,8 +64,8 @@ public sealed record RecordedFigures(string Source, string Model, IReadOnlyList<
         (new Column("peak GB", "0.0"), row => row.PeakGb));
 
     /// <summary>The table as HTML.</summary>
-    public string ToHtml() => ToTable().ToHtml();
+    public string ToHtml() => ToDataFrame().ToHtml();
 
     /// <summary>The table as text.</summary>
-    public override string ToString() => ToTable().ToString();
+    public override string ToString() => ToDataFrame().ToText();
 }

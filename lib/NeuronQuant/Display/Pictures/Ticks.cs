@@ -32,7 +32,8 @@ internal sealed record Ticks(double[] Values, string[] Labels, double Minimum, d
     {
         var low = (int)Math.Floor(Math.Log10(minimum) + 1e-9);
         var high = (int)Math.Ceiling(Math.Log10(maximum) - 1e-9);
-        int[] multiples = Math.Log10(maximum / minimum) < 2 ? [1, 2, 5] : [1];
+        double decades = Math.Log10(maximum / minimum);
+        int[] multiples = decades < 0.7 ? [1, 2, 3, 4, 5, 6, 7, 8, 9] : decades < 2 ? [1, 2, 5] : [1];
         var every = Math.Max(1, (int)Math.Ceiling((high - low + 1) / 8.0));
         var marks = from exponent in Enumerable.Range(low, high - low + 1)
                     where exponent % every == 0

@@ -9,7 +9,7 @@ namespace NeuronQuant.Display;
 /// <remarks>Short labels such as layer numbers are thinned, since the reader can count on; names are slanted, since the reader cannot.</remarks>
 internal sealed record CategoryLabels(string[] Texts, int Every, bool IsSlanted, double Height, double Overhang)
 {
-    private const double FontSize = 11;
+    private const double FontSize = 12;
     private const double SlantedPitch = 13;
     private const double Slant = 40 * Math.PI / 180;
 
@@ -26,7 +26,7 @@ internal sealed record CategoryLabels(string[] Texts, int Every, bool IsSlanted,
     /// <summary>Writes the labels, each centred below (or ending at) its category.</summary>
     public void Write(SvgCanvas canvas, Func<int, double> centre, double y)
     {
-        canvas.Open($"font-size=\"11\" text-anchor=\"{(IsSlanted ? "end" : "middle")}\"");
+        canvas.Open($"text-anchor=\"{(IsSlanted ? "end" : "middle")}\"");
         for (var i = 0; i < Texts.Length; i += Every)
         {
             var (x, top) = (centre(i), y + (IsSlanted ? 11 : 15));
