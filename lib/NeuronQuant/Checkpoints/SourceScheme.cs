@@ -42,7 +42,7 @@ public sealed class SourceScheme
                 yield return $"read from {Name}: {_scaled.Count} weights are code x scale, in float32 and then bf16 "
                     + $"({(_declared is null ? "no config names the method" : _declared.Name)}). What quantization lost before stays lost.";
             else if (Refusal is null && _declared is not null)
-                yield return $"config.json names {_declared.Name}, but every weight is floating point: they are read as they lie.";
+                yield return $"the config names {_declared.Name}, but every weight is floating point: they are read as they lie.";
             int left = _consumed.Count - _scaled.Count;
             if (left > 0)
                 yield return $"{left} scales of activations or of the cache are left out: they concern the runtime that they were made for.";
@@ -101,7 +101,8 @@ public sealed class SourceScheme
         if (_declared is not { IsExact: false }) return null;
         var first = _stored.Tensors.FirstOrDefault(tensor =>
             ModuleName.OfTensor(tensor.Name, out string parameter).IsLinear && parameter == "weight");
-        return Refuse(_declared.Name, first ?? _stored.Tensors.FirstOrDefault());
+        return Refuse(_declared.Name, first ?? _stored.Tensors.FirstOrDefault(),
+            first is { } weight && IsFloat(weight) ? " If its weights are plain floating point after all, remove quantization_config from config.json." : "");
     }
 
     // The scheme, not a product, that a tensor shows; null when it shows none.
@@ -139,13 +140,13 @@ public sealed class SourceScheme
         return CompanionTensors.Scales.Select(name => _stored.Find(stem + name)).OfType<TensorInfo>();
     }
 
-    private CheckpointException Refuse(string scheme, TensorInfo? first)
+    private CheckpointException Refuse(string scheme, TensorInfo? first, string hint = "")
     {
         RefusedName = scheme;
         return new CheckpointException(CheckpointFailure.SourceQuantized, first?.File ?? _stored.Source, first?.Name,
             $"weights quantized already: {scheme}",
             "floating point, or a scheme that is a product of code and scale (fp8 or int8 of compressed-tensors, ModelOpt, fbgemm, DeepSeek or NxD)",
-            "Use the original checkpoint that it was made from; or dequantize it with the program that wrote it, save bf16, and use that folder.");
+            "Use the original checkpoint that it was made from; or dequantize it with the program that wrote it, save bf16, and use that folder." + hint);
     }
 
     private static bool IsCode(TensorInfo tensor) => tensor.Type is TensorType.I8 or TensorType.F8E4M3 or TensorType.F8E5M2;

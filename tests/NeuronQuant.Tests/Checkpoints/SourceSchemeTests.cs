@@ -129,6 +129,16 @@ public sealed class SourceSchemeTests : IDisposable
     }
 
     [Fact]
+    public void A_method_that_the_tensors_do_not_show_is_refused_with_the_way_out()
+    {
+        Model(Tensor($"{Linear}.weight", "BF16", 4, 4));
+        _files.Text("config.json", """{"quantization_config":{"quant_method":"bitsandbytes","load_in_4bit":true}}""");
+        Assert.EndsWith("remove quantization_config from config.json.", Refused("bitsandbytes (4 bits)", $"{Linear}.weight").Message, StringComparison.Ordinal);
+        _files.Text("config.json", "{}");
+        Checkpoint.Open(_files.Folder).Dispose();
+    }
+
+    [Fact]
     public void ModelOpt_is_known_by_its_own_file()
     {
         Model(Tensor($"{Linear}.weight", "F8_E4M3", 4, 4), Ones($"{Linear}.weight_scale"), Ones($"{Linear}.input_scale"), Ones("model.layers.0.self_attn.k_scale"));
