@@ -18,6 +18,7 @@ public static class Program
     {
         AppDomain.CurrentDomain.UnhandledException -= LastWord; // Main may run more than once in a process.
         AppDomain.CurrentDomain.UnhandledException += LastWord;
+        Workbook.IsHeadless = true;
         try
         {
             var root = Root();
@@ -45,6 +46,10 @@ public static class Program
         {
             CrashReport.Write(exception);
             return 1;
+        }
+        finally
+        {
+            Workbook.IsHeadless = false;
         }
     }
 

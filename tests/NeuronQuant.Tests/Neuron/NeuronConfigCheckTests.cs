@@ -59,7 +59,7 @@ public class NeuronConfigCheckTests
     [InlineData("quantization_type", "\"blockwise_symmetric\"", ConfigSeverity.Error, "quantization_type", "per_channel_symmetric")]
     [InlineData("quantization_type", null, ConfigSeverity.Warning, "quantization_type", "per_tensor_symmetric")]
     [InlineData("quantization_type", "\"per_tensor_symmetric\"", ConfigSeverity.Error, "modules_to_not_convert", "per tensor")]
-    [InlineData("quantized_checkpoints_path", null, ConfigSeverity.Error, "quantized_checkpoints_path", "asserts")]
+    [InlineData("quantized_checkpoints_path", null, ConfigSeverity.Error, "quantized_checkpoints_path", "AssertionError")]
     [InlineData("quantized", "false", ConfigSeverity.Warning, "modules_to_not_convert", "does nothing")]
     [InlineData("on_cpu", "true", ConfigSeverity.Error, "on_cpu", "silently wrong")]
     [InlineData("kv_quant_config", "{\"quant_dtype\":\"float8_e4m3fn\"}", ConfigSeverity.Error, "kv_quant_config.quant_dtype", "torch.dtype")]

@@ -39,7 +39,7 @@ internal static class ConfigCache
         bool direct = fields["direct_cast"] is not JsonValue value || value.GetValueKind() != System.Text.Json.JsonValueKind.False;
         if (!direct)
             yield return ConfigFinding.Warning($"{New}.direct_cast", "false asks for scales under the keys kv_mgr.k_scales.N and kv_mgr.v_scales.N, which are undocumented and start as ones.", "Leave it out.");
-        foreach (string method in new[] { "k_quant_method", "v_quant_method" }.Where(name => direct && fields[name] is not null))
-            yield return ConfigFinding.Error($"{New}.{method}", "is given as text, and a direct cast asserts NxDI's own value for both.", "Leave it out: per tensor is the default for both.");
+        foreach (string method in new[] { "k_quant_method", "v_quant_method" }.Where(name => !direct && fields[name] is not null))
+            yield return ConfigFinding.Error($"{New}.{method}", "is given as text, which is not NxD's own value: the cache raises ValueError when it is made (kv_cache_manager.py:660).", "Leave it out, or build the object in Python.");
     }
 }

@@ -24,6 +24,9 @@ internal static class ConfigExclusions
             yield return ConfigFinding.Error($"{Option}: lm_head", "is tied to the embedding, with which NxDI overwrites it after loading: codes would be replaced by weights.", "Add \"lm_head\".");
         if (model is { HasQueryKeyValueBias: true } && modules.Any(module => module.Type == "self_attn.q_proj" && !entries.Any(entry => Exclusions.MatchesNeuron(entry, module))))
             yield return ConfigFinding.Error($"{Option}: self_attn", "q, k and v have biases, and NxD raises NotImplementedError for quantized attention with biases (neuronx-distributed issue 60).", "Add \"self_attn\".");
+        if (entries.Any(entry => entry.Contains("self_attn", StringComparison.Ordinal)) && (config.Integer("cp_degree") > 1 || config.Integer("attention_dp_degree") > 1))
+            yield return ConfigFinding.Error($"{Option}: self_attn", "with context parallel or attention data parallel the graph names its projections cte_qkv_proj and tkg_qkv_proj (attention_base.py:472-487): entries that name qkv_proj no longer match.",
+                "Exclude whole layers, \"layers.N.self_attn\", or set both degrees to 1.");
         if (config.FusedQkv)
             foreach (var finding in Fused(entries, modules)) yield return finding;
     }

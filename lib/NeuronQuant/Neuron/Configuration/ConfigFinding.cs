@@ -20,6 +20,9 @@ public enum ConfigSeverity
 /// <param name="Remedy">what to write instead</param>
 public sealed record ConfigFinding(ConfigSeverity Severity, string Option, string Message, string Remedy)
 {
+    /// <summary>The exception that NeuronConfig itself raises; null where it accepts the option and something else goes wrong.</summary>
+    public string? Raises { get; init; }
+
     /// <inheritdoc/>
     public override string ToString() => $"{Option}: {Severity}: {Message} {Remedy}";
 

@@ -21,6 +21,8 @@ internal static class ConfigNames
         }
         foreach (string name in Counts.Where(name => config.Integer(name) < 1))
             yield return ConfigFinding.Error(name, $"is {config.Integer(name)}.", "Give at least 1.");
+        if (config["overrides_torch_dtype"] is not null && config["torch_dtype"] is null)
+            yield return ConfigFinding.Error("overrides_torch_dtype", "is read beside torch_dtype alone (config.py:113); without it, it is logged and ignored.", "Give torch_dtype, or remove it.");
         foreach (var finding in Nested(config, "on_device_sampling_config", ConfigOptions.SamplingFields)) yield return finding;
         foreach (var finding in Nested(config, "kv_quant_config", ConfigOptions.KvQuantFields)) yield return finding;
     }
@@ -28,8 +30,9 @@ internal static class ConfigNames
     private static IEnumerable<ConfigFinding> Nested(NeuronConfig config, string option, IReadOnlyList<string> known) =>
         config[option] is not JsonObject fields ? [] : fields.Select(field => field.Key).Where(name => !known.Contains(name)).Select(name => Unknown($"{option}.{name}", known));
 
-    private static ConfigFinding Unknown(string name, IEnumerable<string> known) =>
-        ConfigFinding.Error(name, "NxDI does not know the option; it logs a line and ignores it.",
+    private static ConfigFinding Unknown(string name, IEnumerable<string> known) => ConfigOptions.OfSubclasses.Contains(name)
+        ? ConfigFinding.Error(name, "belongs to NeuronConfig's subclass for another kind of model (config.py:747-805); for a Llama it is logged and ignored.", "Remove it.")
+        : ConfigFinding.Error(name, "NxDI does not know the option; it logs a line and ignores it.",
             ConfigOptions.Nearest(name[(name.IndexOf('.', StringComparison.Ordinal) + 1)..], known) is { } near ? $"Did you mean {near}?" : "Remove it.");
 
     private static ConfigFinding? WrongType(string name, OptionKind kind, JsonNode value)
@@ -42,7 +45,8 @@ internal static class ConfigNames
             OptionKind.Number => found == JsonValueKind.Number,
             OptionKind.Text => found == JsonValueKind.String,
             OptionKind.Texts => value is JsonArray texts && texts.All(item => item?.GetValueKind() == JsonValueKind.String),
-            OptionKind.Integers => value is JsonArray numbers && numbers.All(item => item is not null && int.TryParse(item.ToJsonString(), out _)),
+            OptionKind.Integers => (value is JsonArray numbers && numbers.All(item => item is not null && int.TryParse(item.ToJsonString(), out _)))
+                || (name == "token_generation_batches" && found == JsonValueKind.Number && int.TryParse(value.ToJsonString(), out _)), // wrapped into a list: config.py:206
             OptionKind.Object => found == JsonValueKind.Object,
             _ => true,
         };

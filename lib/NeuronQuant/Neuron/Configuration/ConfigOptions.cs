@@ -41,7 +41,7 @@ internal static class ConfigOptions
             pre_rope_rmsnorm qk_layernorm qkv_cte_nki_kernel_fuse_rope qkv_kernel_enabled qkv_kernel_fuse_residual_add
             qkv_kernel_nbsd_layout qkv_nki_kernel_enabled quantized quantized_mlp_kernel_enabled rmsnorm_quantize_kernel_enabled
             router_topk_nki_kernel_enabled save_sharded_checkpoint sequence_parallel_enabled shared_mlp_nki_kernel_enabled skip_sharding
-            skip_vision skip_warmup strided_context_parallel_kernel_enabled switch_cc vocab_parallel
+            skip_warmup strided_context_parallel_kernel_enabled switch_cc vocab_parallel
             """),
         (OptionKind.Integer, """
             attention_dp_degree batch_size cc_pipeline_tiling_factor cp_degree ctx_batch_size ep_degree kv_cache_batch_size
@@ -76,6 +76,15 @@ internal static class ConfigOptions
     private static readonly FrozenDictionary<string, OptionKind> Kinds = Known
         .SelectMany(group => group.Names.Split((char[]?)null, StringSplitOptions.RemoveEmptyEntries).Select(name => (name, group.Kind)))
         .ToFrozenDictionary(pair => pair.name, pair => pair.Kind);
+
+    /// <summary>Options of the subclasses for pictures and for mixtures of experts, which the class for Llama only logs.</summary>
+    public static IReadOnlyList<string> OfSubclasses { get; } =
+    [
+        "skip_vision", "capacity_factor", "glu_mlp", "glu_type", "hidden_act_scaling_factor", "hidden_act_bias", "gate_clamp_upper_limit", "gate_clamp_lower_limit", "up_clamp_upper_limit",
+        "up_clamp_lower_limit", "use_index_calc_kernel", "moe_mask_padded_tokens", "early_expert_affinity_modulation", "disable_normalize_top_k_affinities", "fused_shared_experts",
+        "shared_experts_sequence_parallel_enabled", "return_expert_index", "return_router_logits", "hybrid_sharding_config", "moe_tp_degree", "moe_ep_degree",
+        "transpose_shared_experts_weights", "blockwise_matmul_config", "router_config",
+    ];
 
     /// <summary>All names, in order.</summary>
     public static IEnumerable<string> Names => Kinds.Keys.Order(StringComparer.Ordinal);

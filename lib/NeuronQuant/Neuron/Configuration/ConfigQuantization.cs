@@ -30,9 +30,8 @@ internal static class ConfigQuantization
             yield return ConfigFinding.Warning(option, $"'{dtype}' is accepted only because NxDI looks at it in one place without case.", $"Write \"{lower}\".");
         else if (Packed.Contains(lower))
             yield return ConfigFinding.Error(option, $"'{dtype}' is a packed format of newer chips; Inf2 cannot load it.", "Use int8, f8e4m3 or f8e5m2.");
-        else
-            yield return ConfigFinding.Error(option, $"'{dtype}' is refused by an assertion.", lower.Contains("e5m2", StringComparison.Ordinal) ? "Write \"f8e5m2\"."
-                : lower.Contains("8", StringComparison.Ordinal) && !lower.Contains("int", StringComparison.Ordinal) || lower.Contains("e4m3", StringComparison.Ordinal) ? "Write \"f8e4m3\"." : "Use int8, f8e4m3 or f8e5m2.");
+        else if (lower.Contains("8", StringComparison.Ordinal) && !lower.Contains("int", StringComparison.Ordinal))
+            yield return ConfigFinding.Error(option, $"'{dtype}' is another library's spelling.", lower.Contains("e5m2", StringComparison.Ordinal) ? "Write \"f8e5m2\"." : "Write \"f8e4m3\".");
     }
 
     private static IEnumerable<ConfigFinding> Type(NeuronConfig config)
@@ -46,9 +45,11 @@ internal static class ConfigQuantization
         if (type != "per_tensor_symmetric") yield break;
         if (config[option] is null)
             yield return ConfigFinding.Warning(option, "is left out, and its default is per_tensor_symmetric: one scale for a whole weight, which costs accuracy.", "Write \"per_channel_symmetric\".");
-        if (config.ModulesToNotConvert.Count > 0)
+        // A folder that this library wrote keeps exactly the listed modules in bf16, per tensor too; only NxDI's own quantization ignores the list.
+        bool ours = config.QuantizedCheckpointsPath is { } folder && Directory.Exists(folder) && QuantizationRecord.Read(folder) is { } record && record.ModulesToNotConvert.ToHashSet().SetEquals(config.ModulesToNotConvert);
+        if (config.ModulesToNotConvert.Count > 0 && !ours)
             yield return ConfigFinding.Error("modules_to_not_convert", "is ignored when NxDI quantizes per tensor, but not when it builds the graph: int8 codes are read as bf16 weights.",
-                "Use per_channel_symmetric, or drop the list.");
+                "Use per_channel_symmetric, or give the folder that nq quantize wrote with this list.");
         if (config.QuantizationDtype.StartsWith("f8", StringComparison.OrdinalIgnoreCase))
             yield return ConfigFinding.Warning(option, "save_quantized_state_dict writes a 0-dimensional scale for fp8 per tensor, which the loader takes for one per channel and refuses.",
                 "Use per_channel_symmetric; or write the folder with nq quantize, whose scale has the shape [1].");
@@ -56,11 +57,9 @@ internal static class ConfigQuantization
 
     private static IEnumerable<ConfigFinding> Rest(NeuronConfig config)
     {
-        if (string.IsNullOrEmpty(config.QuantizedCheckpointsPath))
-            yield return ConfigFinding.Error("quantized_checkpoints_path", "is missing; NxDI asserts it as soon as quantized is true.", "Give the folder that nq quantize --layout nxd wrote.");
+        if (config.QuantizedCheckpointsPath is { Length: 0 })
+            yield return ConfigFinding.Error("quantized_checkpoints_path", "is empty; NxDI looks for it when the model is loaded.", "Give the folder that nq quantize --layout nxd wrote.");
         if (config.OnCpu)
             yield return ConfigFinding.Error("on_cpu", "never swaps in the quantized layers and loads without checking: the result is silently wrong.", "Remove on_cpu; verify numbers with fake-quantized weights instead.");
-        if ((config.Flag("qkv_kernel_enabled") || config.Flag("qkv_nki_kernel_enabled")) && config.ModulesToNotConvert.Count == 0)
-            yield return ConfigFinding.Error("modules_to_not_convert", "must not be empty while a qkv kernel is enabled; NxDI asserts it.", "Give the list, or disable the kernel (it does not run on Inf2 from 2.29 on).");
     }
 }

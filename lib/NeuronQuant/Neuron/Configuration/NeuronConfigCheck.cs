@@ -7,7 +7,7 @@ namespace NeuronQuant.Neuron;
 /// most of them end in an hour of compiling and then in text that makes no sense.
 /// </summary>
 /// <remarks>
-/// Each rule names its source beside it, in the files of the families: names and types, quantization, cache, exclusions, platform, folder.
+/// Each rule names its source beside it, in the files of the families: names and types, the constructor's own refusals, quantization, cache, exclusions, platform, folder.
 /// A rule that needs the model (heads, layers, memory) is left out without one, and the report's notes say so.
 /// </remarks>
 public static class NeuronConfigCheck
@@ -22,6 +22,7 @@ public static class NeuronConfigCheck
         var notes = new List<string>();
         var findings = new List<ConfigFinding>();
         findings.AddRange(ConfigNames.Check(setup.Config));
+        findings.AddRange(ConfigConstructor.Check(setup.Config));
         findings.AddRange(ConfigQuantization.Check(setup.Config));
         findings.AddRange(ConfigActivations.Check(setup.Config));
         findings.AddRange(ConfigCache.Check(setup, notes));
