@@ -76,8 +76,8 @@ internal sealed class AddedTokenFinder
             if (!token.SingleWord || !TouchesWord(text, at, end))
             {
                 int from = token.StripLeft ? Math.Max(taken, at - SpacesBefore(text, at)) : at;
-                taken = token.StripRight ? end + SpacesAfter(text, end) : end;
-                yield return (from, taken, token);
+                int to = token.StripRight ? end + SpacesAfter(text, end) : end;
+                if (from < to) yield return (from, taken = to, token); // Else the token before took all of it.
             }
             at = Next(text, end);
         }
