@@ -5,7 +5,8 @@ namespace NeuronQuant.Tokenization;
 /// <summary>Text to ids and back, as a model's tokenizer.json says.</summary>
 /// <remarks>
 /// <para>A tokenizer.json describes a pipeline: added tokens are found in the text; what lies between is normalized, cut into pieces by the
-/// pre-tokenizer, and each piece becomes ids by BPE; the post-processor puts special tokens around. Decoding is a chain of its own. Two
+/// pre-tokenizer, and each piece becomes ids by BPE; the post-processor, or a class that tokenizer_config.json names, puts special tokens
+/// around. Decoding is a chain of its own. Two
 /// families are covered: BPE over characters with byte fallback and "▁" for a space (Llama-2, Mistral-7B), and BPE over bytes with a
 /// splitting pattern (Mistral-Nemo, Llama-3, Qwen2).</para>
 /// <para>Whatever the file asks for and this library does not know is an error by name, never ignored: wrong ids make a model answer
@@ -39,13 +40,14 @@ public sealed class Tokenizer
         _special = [.. AddedTokens.Where(token => token.Special).Select(token => token.Id)];
         _normalize = Normalizers.Read(Optional(root, "normalizer"));
         _cut = PreTokenizers.Read(Optional(root, "pre_tokenizer"));
-        _complete = PostProcessors.Read(Optional(root, "post_processor"), _vocabulary);
+        var processor = PostProcessors.Read(Optional(root, "post_processor"), _vocabulary);
         _decode = Decoders.Read(Optional(root, "decoder"));
         _inText = new AddedTokenFinder(AddedTokens.Where(token => !token.Normalized), text => text);
         _inNormalized = new AddedTokenFinder(AddedTokens.Where(token => token.Normalized), _normalize);
         foreach (string section in (string[])["truncation", "padding"]) _ = root.Find(section);
         root.Finish();
-        Roles = TokenizerRoles.Read(Path.GetDirectoryName(Path.GetFullPath(_file))!, _vocabulary);
+        var settings = TokenizerSettings.Read(Path.GetDirectoryName(Path.GetFullPath(_file))!, _vocabulary);
+        (Roles, _complete) = (settings.Roles, settings.Complete ?? processor);
     }
 
     /// <summary>The tokens that are found in text before BPE.</summary>
