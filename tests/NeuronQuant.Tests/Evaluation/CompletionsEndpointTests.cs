@@ -1,3 +1,4 @@
+using System.Diagnostics;
 using System.Globalization;
 using System.Net;
 using System.Net.Sockets;
@@ -68,6 +69,41 @@ public class CompletionsEndpointTests
         var error = await Assert.ThrowsAsync<EvaluationException>(() => endpoint.Generate(["a"], Settings));
         Assert.Equal(expected, error.Failure);
         Assert.Single(server.Requests);
+    }
+
+    [Theory]
+    [InlineData("""{"error":{"message":"the model is still loading","code":503}}""", "the model is still loading")]
+    [InlineData("""{"error":"out of device memory"}""", "out of device memory")]
+    [InlineData("""{"object":"error","message":"this model's maximum context length is 128"}""", "maximum context length is 128")]
+    public async Task AnErrorInsideStatus200IsQuoted(string answer, string quoted)
+    {
+        using var server = new Server((_, _) => (200, answer));
+        using var endpoint = server.Endpoint();
+        var error = await Assert.ThrowsAsync<EvaluationException>(() => endpoint.Generate(["a"], Settings));
+        Assert.Equal(EvaluationFailure.EndpointRefused, error.Failure);
+        Assert.Contains(quoted, error.Message, StringComparison.Ordinal);
+        Assert.Single(server.Requests);
+    }
+
+    [Fact]
+    public async Task ANullErrorIsNone()
+    {
+        using var server = new Server((_, _) => (200, """{"error":null,"choices":[{"text":"ok"}]}"""));
+        using var endpoint = server.Endpoint();
+        Assert.Equal("ok", Assert.Single(await endpoint.Generate(["a"], Settings)).Text);
+    }
+
+    [Theory]
+    [InlineData("2", 1.9)]
+    [InlineData("Wed, 21 Oct 2015 07:28:02 GMT", 1.9)] // two seconds after the server's own clock
+    [InlineData("Wed, 21 Oct 2015 07:27:00 GMT", 0)]
+    public async Task RetryAfterIsHonoured(string after, double least)
+    {
+        using var server = new Server((_, count) => count == 1 ? (503, "busy") : (200, Text("ok"))) { Date = "Wed, 21 Oct 2015 07:28:00 GMT", RetryAfter = after };
+        using var endpoint = server.Endpoint(options => options with { FirstDelay = TimeSpan.FromSeconds(least > 0 ? 0.001 : 15) });
+        var watch = Stopwatch.StartNew();
+        Assert.Equal("ok", Assert.Single(await endpoint.Generate(["a"], Settings)).Text);
+        Assert.InRange(watch.Elapsed.TotalSeconds, least, 14); // Below the first delay of a date that has passed.
     }
 
     [Fact]
@@ -159,6 +195,11 @@ public class CompletionsEndpointTests
 
         public System.Collections.Concurrent.ConcurrentQueue<(string Path, string? Authorization, JsonObject Body)> Requests { get; } = new();
 
+        /// <summary>Headers of each answer; null for the listener's own.</summary>
+        public string? Date { get; init; }
+
+        public string? RetryAfter { get; init; }
+
         public CompletionsEndpoint Endpoint(Func<CompletionsOptions, CompletionsOptions>? change = null)
         {
             var options = new CompletionsOptions(_address, "m") { FirstDelay = TimeSpan.FromMilliseconds(1), Timeout = TimeSpan.FromSeconds(20) };
@@ -208,6 +249,8 @@ public class CompletionsEndpointTests
             }
             if (status == 0) return;
             context.Response.StatusCode = status;
+            if (Date is not null) context.Response.Headers["Date"] = Date;
+            if (RetryAfter is not null) context.Response.Headers["Retry-After"] = RetryAfter;
             await context.Response.OutputStream.WriteAsync(Encoding.UTF8.GetBytes(text));
             context.Response.Close();
         }
