@@ -20,11 +20,11 @@ public sealed class EngineModel : ILanguageModel, ILogitsModel
     /// <param name="model">the weights, as they will be graded</param>
     /// <param name="tokenizer">its tokenizer</param>
     /// <param name="name">what records call it: the checkpoint, and what was done to its weights</param>
-    /// <exception cref="ModelException">the tokenizer has tokens that the embedding lacks</exception>
+    /// <exception cref="ModelException">the tokenizer has tokens that the embedding lacks; of added ones only those that occur in a text matter, and are named then</exception>
     public EngineModel(LlamaModel model, Tokenizer tokenizer, string name)
     {
-        if (tokenizer.VocabularySize > model.Config.VocabularySize)
-            throw new ModelException("embed_tokens", $"has {model.Config.VocabularySize} rows, but the tokenizer has {tokenizer.VocabularySize} tokens: they are of different models.");
+        if (tokenizer.ModelVocabularySize > model.Config.VocabularySize)
+            throw new ModelException("embed_tokens", $"has {model.Config.VocabularySize} rows, but the tokenizer has {tokenizer.ModelVocabularySize} tokens: they are of different models.");
         (_model, _tokenizer, Name, _pass) = (model, tokenizer, name, new ModelPass(model));
     }
 
@@ -61,7 +61,7 @@ public sealed class EngineModel : ILanguageModel, ILogitsModel
     /// <inheritdoc/>
     public Task<IReadOnlyList<Generation>> Generate(IReadOnlyList<string> prompts, GenerationSettings settings, CancellationToken cancellation = default)
     {
-        int[][] tokens = [.. prompts.Select(prompt => _tokenizer.Encode(prompt))];
+        int[][] tokens = [.. prompts.Select(Encode)];
         int longest = tokens.Length == 0 ? 0 : tokens.Max(ids => ids.Length);
         if (longest + settings.MaxNewTokens > MaxContext)
             throw new EvaluationException(EvaluationFailure.ContextTooShort, Name, $"a prompt of {longest} tokens and an answer of up to {settings.MaxNewTokens}",
@@ -84,7 +84,7 @@ public sealed class EngineModel : ILanguageModel, ILogitsModel
         foreach (var request in requests)
         {
             cancellation.ThrowIfCancellationRequested();
-            var (ids, context) = ContinuationSplit.Encode(text => _tokenizer.Encode(text), request);
+            var (ids, context) = ContinuationSplit.Encode(Encode, request);
             int count = ids.Length - context;
             var logits = new float[count * VocabularySize];
             Logits(ids.AsSpan(0, ids.Length - 1), context - 1, logits);
@@ -102,7 +102,14 @@ public sealed class EngineModel : ILanguageModel, ILogitsModel
     }
 
     /// <inheritdoc/>
-    public int[] Encode(string text) => _tokenizer.Encode(text);
+    /// <exception cref="ModelException">an added token of the text has no row in the embedding</exception>
+    public int[] Encode(string text)
+    {
+        int[] ids = _tokenizer.Encode(text);
+        int at = Array.FindIndex(ids, id => id >= VocabularySize);
+        return at < 0 ? ids : throw new ModelException("embed_tokens", $"has {VocabularySize} rows, but the text has token {ids[at]} ({_tokenizer.TokenOf(ids[at])}). "
+            + "Take it out of the text, or use the tokenizer that belongs to the weights.");
+    }
 
     /// <inheritdoc/>
     public void Logits(ReadOnlySpan<int> ids, int from, Span<float> logits)
@@ -114,10 +121,11 @@ public sealed class EngineModel : ILanguageModel, ILogitsModel
         _model.Head.Forward(_pass.Normed.AsSpan(from * hidden, count * hidden), logits, count);
     }
 
-    // A stop can only have ended with the newest tokens: looking at the last few is enough, and cheap.
+    // A stop can only have ended with the newest token, and each token before it holds a byte at least: a tail is enough, and cheap.
     private bool EndsInStop(IReadOnlyList<int> tokens, IReadOnlyList<string> stops)
     {
-        string tail = _tokenizer.Decode(tokens.Skip(Math.Max(0, tokens.Count - 12)), skipSpecial: false);
+        int length = 1 + stops.Max(System.Text.Encoding.UTF8.GetByteCount);
+        string tail = _tokenizer.Decode(tokens.Skip(Math.Max(0, tokens.Count - length)), skipSpecial: false);
         return stops.Any(stop => tail.Contains(stop, StringComparison.Ordinal));
     }
 

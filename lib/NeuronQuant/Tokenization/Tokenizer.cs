@@ -35,6 +35,7 @@ public sealed class Tokenizer
         var model = root.Child("model");
         _vocabulary = Vocabulary.Read(model);
         _model = BytePairModel.Read(model, _vocabulary);
+        ModelVocabularySize = _vocabulary.Size;
         AddedTokens = root.Find("added_tokens") is null ? [] : [.. root.Children("added_tokens").Select(AddedToken.Read)];
         foreach (var token in AddedTokens) _vocabulary.Add(_file, "added_tokens", token.Content, token.Id);
         _special = [.. AddedTokens.Where(token => token.Special).Select(token => token.Id)];
@@ -56,8 +57,11 @@ public sealed class Tokenizer
     /// <summary>Which tokens begin, end and pad a text.</summary>
     public TokenizerRoles Roles { get; }
 
-    /// <summary>One more than the largest id: the rows an embedding needs at least.</summary>
+    /// <summary>One more than the largest id: the rows that an embedding of all tokens has at least.</summary>
     public int VocabularySize => _vocabulary.Size;
+
+    /// <summary>The same without the added tokens, for which a model may have no rows as long as none of them occurs.</summary>
+    public int ModelVocabularySize { get; }
 
     /// <summary>Reads tokenizer.json, given as the file or as its folder, and tokenizer_config.json beside it when there is one.</summary>
     /// <exception cref="TokenizerException">The file is not there, not valid, or asks for what this library does not know.</exception>

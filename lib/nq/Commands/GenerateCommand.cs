@@ -24,13 +24,14 @@ internal static class GenerateCommand
     private static int Run(string path, string prompt, int count, GenerationOptions options, bool json, CancellationToken cancellation)
     {
         if (count < 1) throw new UsageException("--max-new-tokens: give a number above zero.");
+        if (options.Temperature is not (>= 0 and <= 2)) throw new UsageException("--temperature: give a number from 0 to 2.");
         var model = LlamaModel.Load(path);
         var tokenizer = Tokenizer.Load(Path.Combine(Directory.Exists(path) ? path : Path.GetDirectoryName(path) ?? "", "tokenizer.json"));
         int[] tokens = tokenizer.Encode(prompt);
         if (tokens.Length + count > model.Config.MaxPositionEmbeddings)
             CommandOutput.Note($"the prompt has {tokens.Length} tokens and the model's context is {model.Config.MaxPositionEmbeddings}; generation ends there.");
-        if (tokenizer.VocabularySize > model.Config.VocabularySize)
-            throw new ModelException("embed_tokens", $"has {model.Config.VocabularySize} rows, but the tokenizer has {tokenizer.VocabularySize} tokens: they are of different models.");
+        if (tokenizer.ModelVocabularySize > model.Config.VocabularySize)
+            throw new ModelException("embed_tokens", $"has {model.Config.VocabularySize} rows, but the tokenizer has {tokenizer.ModelVocabularySize} tokens: they are of different models.");
         var stream = tokenizer.Stream();
         foreach (int token in tokens) stream.Add(token); // the space before the first new word depends on what stands before it
         int shown = 0;
