@@ -19,6 +19,7 @@ switch (args)
         TokenizeBenchmark.Run(args);
         return 0;
     default:
-        Console.Error.WriteLine("usage: NeuronQuant.Benchmarks passes | multiply | decode [--llama2c RUN --checkpoint FILE --tokenizer FILE] | autoround [--peer SCRIPT] | tokenize FILE... [--text FILE]");
+        Console.Error.WriteLine("usage: NeuronQuant.Benchmarks passes | multiply | decode [--llama2c RUN --checkpoint FILE --tokenizer FILE] | "
+            + "autoround [--peer SCRIPT] | tokenize FILE... [--text FILE]");
         return 2;
 }

@@ -15,7 +15,7 @@ internal static class GenerationConfig
     /// <summary>config.json's end tokens, and after them those that only generation_config.json has.</summary>
     /// <param name="configPath">config.json; the other file is looked for beside it</param>
     /// <param name="own">eos_token_id of config.json</param>
-    /// <exception cref="CheckpointException">The file is there and cannot be read, or its eos_token_id is no whole number and no list of them.</exception>
+    /// <exception cref="CheckpointException">The file is there and cannot be read, or its eos_token_id is no number and no list.</exception>
     public static ImmutableArray<int> EndTokens(string configPath, IReadOnlyList<int> own)
     {
         string path = Path.Combine(Path.GetDirectoryName(configPath) ?? "", "generation_config.json");

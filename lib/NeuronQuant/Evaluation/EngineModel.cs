@@ -20,11 +20,12 @@ public sealed class EngineModel : ILanguageModel, ILogitsModel
     /// <param name="model">the weights, as they will be graded</param>
     /// <param name="tokenizer">its tokenizer</param>
     /// <param name="name">what records call it: the checkpoint, and what was done to its weights</param>
-    /// <exception cref="ModelException">the tokenizer has tokens that the embedding lacks; of added ones only those that occur in a text matter, and are named then</exception>
+    /// <exception cref="ModelException">the tokenizer has tokens that the embedding lacks; an added one is named where a text has it</exception>
     public EngineModel(LlamaModel model, Tokenizer tokenizer, string name)
     {
         if (tokenizer.ModelVocabularySize > model.Config.VocabularySize)
-            throw new ModelException("embed_tokens", $"has {model.Config.VocabularySize} rows, but the tokenizer has {tokenizer.ModelVocabularySize} tokens: they are of different models.");
+            throw new ModelException("embed_tokens", $"has {model.Config.VocabularySize} rows, but the tokenizer has "
+                + $"{tokenizer.ModelVocabularySize} tokens: they are of different models.");
         (_model, _tokenizer, Name, _pass) = (model, tokenizer, name, new ModelPass(model));
     }
 
@@ -107,8 +108,8 @@ public sealed class EngineModel : ILanguageModel, ILogitsModel
     {
         int[] ids = _tokenizer.Encode(text);
         int at = Array.FindIndex(ids, id => id >= VocabularySize);
-        return at < 0 ? ids : throw new ModelException("embed_tokens", $"has {VocabularySize} rows, but the text has token {ids[at]} ({_tokenizer.TokenOf(ids[at])}). "
-            + "Take it out of the text, or use the tokenizer that belongs to the weights.");
+        return at < 0 ? ids : throw new ModelException("embed_tokens", $"has {VocabularySize} rows, but the text has token {ids[at]} "
+            + $"({_tokenizer.TokenOf(ids[at])}). Take it out of the text, or use the tokenizer that belongs to the weights.");
     }
 
     /// <inheritdoc/>

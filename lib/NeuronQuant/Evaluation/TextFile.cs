@@ -89,7 +89,8 @@ public static class TextFile
         }
         catch (Exception error) when (error is IOException or UnauthorizedAccessException)
         {
-            throw new EvaluationException(EvaluationFailure.DataNotFound, path, error.Message, "a readable file", "Give the path of the text.", error);
+            throw new EvaluationException(EvaluationFailure.DataNotFound, path, error.Message, "a readable file",
+                "Give the path of the text.", error);
         }
     }
 

@@ -1,3 +1,4 @@
+using System.Collections.Concurrent;
 using System.Text;
 using System.Text.RegularExpressions;
 
@@ -16,7 +17,11 @@ internal sealed class SplitPattern
 {
     private static readonly TimeSpan Patience = TimeSpan.FromSeconds(20); // For one text; sane patterns need milliseconds a megabyte.
 
-    private readonly Regex _regex;
+    private const int MostCompiled = 64; // Patterns that stay in memory.
+
+    private static readonly ConcurrentDictionary<string, Regex> Compiled = new(StringComparer.Ordinal);
+
+    private readonly Lazy<Regex> _regex;
     private readonly string? _literal; // What the pattern is, when it is plain text.
     private readonly StandIns _standIns;
     private readonly string _file;
@@ -30,7 +35,8 @@ internal sealed class SplitPattern
                 "categories such as \\p{L}", "This library cannot match it as the model's training did.");
         try
         {
-            _regex = new Regex(pattern, RegexOptions.CultureInvariant | RegexOptions.Compiled, Patience);
+            _ = new Regex(pattern, RegexOptions.CultureInvariant); // Names an error now; compiling waits for a text.
+            _regex = new(() => Compile(pattern));
         }
         catch (ArgumentException error)
         {
@@ -52,6 +58,13 @@ internal sealed class SplitPattern
 
     public static SplitPattern Of(JsonComponent owner, string regex) => new(owner.File, owner.Path, regex);
 
+    // Compiling takes longer than a short text; a process that loads a model twice, or models of one family, does it once.
+    private static Regex Compile(string pattern)
+    {
+        if (Compiled.Count >= MostCompiled) Compiled.Clear();
+        return Compiled.GetOrAdd(pattern, static text => new Regex(text, RegexOptions.CultureInvariant | RegexOptions.Compiled, Patience));
+    }
+
     public string Replace(string text, string with)
     {
         if (_literal is { Length: > 0 }) return text.Replace(_literal, with, StringComparison.Ordinal);
@@ -69,11 +82,17 @@ internal sealed class SplitPattern
     public List<(int Start, int Length)> Matches(string text)
     {
         var found = new List<(int, int)>();
+        string literal = _literal ?? "";
+        if (literal.Length > 0)
+        {
+            for (int at = Next(0); at >= 0; at = Next(at + literal.Length)) found.Add((at, literal.Length));
+            return found;
+        }
         int[]? positions = null;
         string shadow = text.AsSpan().ContainsAnyInRange('\uD800', '\uDFFF') ? Shadow(text, out positions) : text;
         try
         {
-            foreach (var match in _regex.EnumerateMatches(shadow))
+            foreach (var match in _regex.Value.EnumerateMatches(shadow))
             {
                 if (match.Length == 0) continue;
                 int start = positions?[match.Index] ?? match.Index;
@@ -88,6 +107,8 @@ internal sealed class SplitPattern
                 "a pattern that is linear in the text", "Give the text in shorter pieces, or check the pattern.", error);
         }
         return found;
+
+        int Next(int from) => text.IndexOf(literal, from, StringComparison.Ordinal);
     }
 
     // positions[i] is where the shadow's character i begins in the text; one more entry for the end.
@@ -108,6 +129,6 @@ internal sealed class SplitPattern
     }
 
     private char StandIn(Rune rune) => _standIns.Of(Rune.GetUnicodeCategory(rune)) ?? throw new TokenizerException(TokenizerFailure.Unsupported,
-        _file, _path, FormattableString.Invariant($"U+{rune.Value:X4} in the text, and ranges of the pattern that hold all BMP characters of its category"),
-        "ranges that leave one out", "This library cannot match the pattern on this text: remove the character.");
+        _file, _path, FormattableString.Invariant($"U+{rune.Value:X4} in the text, and ranges that hold all BMP characters of its category"),
+        "a pattern that leaves one out", "This library cannot match the pattern on this text: remove the character.");
 }

@@ -30,7 +30,8 @@ internal sealed class TokenizerSettings
     {
         (_root, _vocabulary) = (root, vocabulary);
         bool builds = Building.TryGetValue(ClassOf(folder) ?? "", out var names);
-        Roles = new TokenizerRoles(Role("bos_token", builds ? names.Begin : null), Role("eos_token", builds ? names.End : null), Role("pad_token", null));
+        Roles = new TokenizerRoles(Role("bos_token", builds ? names.Begin : null), Role("eos_token", builds ? names.End : null),
+            Role("pad_token", null));
         if (!builds) return;
         int[] before = Flag("add_bos_token", true) ? [Needed(Roles.Begin, "bos_token")] : [];
         int[] after = Flag("add_eos_token", false) ? [Needed(Roles.End, "eos_token")] : [];

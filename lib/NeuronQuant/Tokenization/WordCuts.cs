@@ -26,7 +26,8 @@ internal sealed class WordCuts
         {
             if (left == unknown || right == unknown || Decoders.IsByte(left) || Decoders.IsByte(right)) _cuts = false;
             string product = left + right;
-            for (int at = product.IndexOf(Mark, Math.Min(1, product.Length)); at > 0; at = product.IndexOf(Mark, at + 1)) _joined.Add(product[at - 1]);
+            for (int at = 1; at < product.Length; at++)
+                if (product[at] == Mark) _joined.Add(product[at - 1]);
         }
     }
 

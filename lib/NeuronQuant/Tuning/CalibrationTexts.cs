@@ -26,7 +26,8 @@ public static class CalibrationTexts
     public static IReadOnlyList<int[]> Read(string path, Tokenizer tokenizer, int length)
     {
         ArgumentNullException.ThrowIfNull(tokenizer);
-        if (!File.Exists(path)) throw new TuningException(path, "no such file. Give a text file, or JSON lines with \"text\" or with \"question\" and \"answer\".");
+        if (!File.Exists(path))
+            throw new TuningException(path, "no such file. Give a text file, or JSON lines with \"text\" or with \"question\" and \"answer\".");
         if (Path.GetExtension(path).Equals(".jsonl", StringComparison.OrdinalIgnoreCase)) return OfLines(path, tokenizer, length);
         return [.. Pieces(path, tokenizer.Encode(TextFile.Read(path)), length)];
     }
@@ -37,9 +38,11 @@ public static class CalibrationTexts
         foreach (var (number, line) in JsonLines.Read(path))
         {
             string where = FormattableString.Invariant($"{path}, line {number}");
-            if (line.TryGetProperty("text", out _)) texts.AddRange(Pieces(where, tokenizer.Encode(JsonLines.Text(path, number, line, "text")), length));
+            if (line.TryGetProperty("text", out _))
+                texts.AddRange(Pieces(where, tokenizer.Encode(JsonLines.Text(path, number, line, "text")), length));
             else if (line.TryGetProperty("question", out _)) texts.AddRange(OfProblems([WordProblemFile.Of(path, number, line)], tokenizer));
-            else throw JsonLines.Invalid(path, number, "neither \"text\" nor \"question\"", "{\"text\": …} or {\"question\": …, \"answer\": …}", null);
+            else
+                throw JsonLines.Invalid(path, number, "neither \"text\" nor \"question\"", "{\"text\": …} or {\"question\": …, \"answer\": …}", null);
         }
         return texts.Count > 0 ? texts : throw new TuningException(path, "holds no line. Give a text on each line.");
     }

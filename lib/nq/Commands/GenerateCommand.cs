@@ -31,7 +31,8 @@ internal static class GenerateCommand
         if (tokens.Length + count > model.Config.MaxPositionEmbeddings)
             CommandOutput.Note($"the prompt has {tokens.Length} tokens and the model's context is {model.Config.MaxPositionEmbeddings}; generation ends there.");
         if (tokenizer.ModelVocabularySize > model.Config.VocabularySize)
-            throw new ModelException("embed_tokens", $"has {model.Config.VocabularySize} rows, but the tokenizer has {tokenizer.ModelVocabularySize} tokens: they are of different models.");
+            throw new ModelException("embed_tokens", $"has {model.Config.VocabularySize} rows, but the tokenizer has "
+                + $"{tokenizer.ModelVocabularySize} tokens: they are of different models.");
         var stream = tokenizer.Stream();
         foreach (int token in tokens) stream.Add(token); // the space before the first new word depends on what stands before it
         int shown = 0;

@@ -3,7 +3,7 @@ using Xunit;
 
 namespace NeuronQuant.Tests.Checkpoints;
 
-/// <summary>End tokens of config.json and generation_config.json; those of published models: Llama-3.1 and Qwen2.5 have a list in one or both.</summary>
+/// <summary>End tokens of config.json and generation_config.json, some as Llama-3.1 and Qwen2.5 have them.</summary>
 public sealed class GenerationConfigTests : IDisposable
 {
     private readonly TestFiles _files = new();

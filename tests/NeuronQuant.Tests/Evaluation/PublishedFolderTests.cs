@@ -7,13 +7,14 @@ using Xunit;
 
 namespace NeuronQuant.Tests.Evaluation;
 
-/// <summary>The demo model in folders as published ones are: end tokens in another file, added tokens beyond the embedding, marks before texts.</summary>
+/// <summary>The demo model in folders as published ones are: end tokens in another file, added tokens beyond the embedding.</summary>
 [Collection("notebooks")]
 public sealed class PublishedFolderTests : IDisposable
 {
     private const int End = 1, Pad = 2, Rows = 512; // Of the demo model.
     private static readonly string Model = Repository.PathOf("data", "demo-model");
-    private static readonly EvaluationTask Task = WordProblemTask.Demo(DemoTask.Generate(DemoPart.HeldOut, DemoTask.GradingSeed, 60).Select(problem => problem.Problem));
+    private static readonly EvaluationTask Task = WordProblemTask.Demo(
+        DemoTask.Generate(DemoPart.HeldOut, DemoTask.GradingSeed, 60).Select(problem => problem.Problem));
 
     private readonly TestFiles _files = new();
 

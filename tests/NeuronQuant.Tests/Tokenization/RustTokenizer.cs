@@ -4,7 +4,7 @@ using Rust = Tokenizers.DotNet.Tokenizer;
 namespace NeuronQuant.Tests.Tokenization;
 
 /// <summary>Hugging Face's Rust library, through Tokenizers.DotNet; tests that need it are skipped where its native library does not load.</summary>
-/// <remarks>It adds the post-processor's tokens when it encodes and leaves special tokens out when it decodes; tokenizer_config.json is not read.</remarks>
+/// <remarks>It adds the post-processor's tokens and leaves special tokens out when it decodes; tokenizer_config.json is not read.</remarks>
 internal sealed class RustTokenizer
 {
     private readonly Rust _tokenizer;
