@@ -15,7 +15,11 @@ switch (args)
     case ["autoround", ..]:
         AutoRoundBenchmark.Run(args);
         return 0;
+    case ["tokenize", _, ..]:
+        TokenizeBenchmark.Run(args);
+        return 0;
     default:
-        Console.Error.WriteLine("usage: NeuronQuant.Benchmarks passes | multiply | decode [--llama2c RUN --checkpoint FILE --tokenizer FILE] | autoround [--peer SCRIPT]");
+        Console.Error.WriteLine("usage: NeuronQuant.Benchmarks passes | multiply | decode [--llama2c RUN --checkpoint FILE --tokenizer FILE] | "
+            + "autoround [--peer SCRIPT] | tokenize FILE... [--text FILE]");
         return 2;
 }

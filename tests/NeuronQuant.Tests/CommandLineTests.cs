@@ -46,7 +46,7 @@ public sealed class CommandLineTests
     [InlineData("neuron conformance MODEL --out _")]
     [InlineData("neuron conformance MODEL --out x --python _")]
     [InlineData("kernel install --prefix _")]
-    [InlineData("kernel install --python _")]
+    [InlineData("kernel install --name _")]
     [InlineData("quantize MODEL --out x --keep _")]
     public async Task An_empty_value_is_a_usage_error(string arguments)
     {

@@ -75,7 +75,7 @@ public sealed record ModelConfig
     /// <summary>Token that starts a text; null for none.</summary>
     public int? BeginTokenId { get; init; }
 
-    /// <summary>Tokens that end a text; may be several, may be none.</summary>
+    /// <summary>Tokens that end a text, by config.json and generation_config.json; may be several, may be none.</summary>
     public ImmutableArray<int> EndTokenIds { get; init; } = [];
 
     /// <summary>Token that fills a batch; null for none.</summary>

@@ -55,7 +55,7 @@ internal static class ModelConfigReader
             SlidingWindow = Window(fields, family),
             FirstSlidingLayer = family == ModelFamily.Qwen2 ? FirstSlidingLayer(fields) : 0,
             BeginTokenId = fields.OptionalInteger("bos_token_id"),
-            EndTokenIds = [.. fields.OptionalIntegers("eos_token_id")],
+            EndTokenIds = GenerationConfig.EndTokens(path, fields.OptionalIntegers("eos_token_id")),
             PadTokenId = fields.OptionalInteger("pad_token_id"),
             WeightType = WeightType(fields),
             QuantizationMethod = fields.OptionalObject("quantization_config") is { } quantization

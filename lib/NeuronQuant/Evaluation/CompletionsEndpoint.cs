@@ -115,7 +115,7 @@ public sealed class CompletionsEndpoint : ILanguageModel, IDisposable
         answer.ValueKind == JsonValueKind.Object && answer.TryGetProperty("choices", out var choices) && choices.ValueKind == JsonValueKind.Array
             && choices.GetArrayLength() == 1 && choices[0].ValueKind == JsonValueKind.Object
             ? choices[0]
-            : throw Unexpected("no single choice");
+            : throw Unexpected($"no single choice ({EndpointRequests.Clip(answer.GetRawText())})");
 
     private EvaluationException Unexpected(string found) => new(EvaluationFailure.EndpointAnswer, _options.Url.ToString(), found,
         "an answer of the completions protocol", "Check that the server offers /v1/completions with echo and logprobs.");

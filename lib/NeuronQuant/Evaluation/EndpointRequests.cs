@@ -9,7 +9,8 @@ namespace NeuronQuant.Evaluation;
 /// <summary>Sends one JSON request to an endpoint until it is answered, or will not be.</summary>
 /// <remarks>
 /// 429 (too many requests), 5xx, a broken connection and a timeout pass by themselves: the request is sent again after a wait that doubles.
-/// Any other status means that the same request would be refused again: it is an error at once, with what the server said.
+/// Any other status means that the same request would be refused again: it is an error at once, with what the server said; so is an "error"
+/// that a server or a gateway puts into an answer of status 200.
 /// </remarks>
 internal sealed class EndpointRequests(CompletionsOptions options, HttpClient client)
 {
@@ -61,25 +62,34 @@ internal sealed class EndpointRequests(CompletionsOptions options, HttpClient cl
         }
     }
 
-    private static TimeSpan? Asked(HttpResponseMessage response) =>
-        response.Headers.RetryAfter?.Delta is { } delay ? (delay < LongestDelay ? delay : LongestDelay) : null;
+    // Seconds, or a date, which is measured by the server's own clock where it tells the time.
+    private static TimeSpan? Asked(HttpResponseMessage response)
+    {
+        var after = response.Headers.RetryAfter;
+        var delay = after?.Delta ?? after?.Date - (response.Headers.Date ?? DateTimeOffset.UtcNow);
+        return delay is { } asked ? TimeSpan.FromTicks(Math.Clamp(asked.Ticks, 0, LongestDelay.Ticks)) : null;
+    }
 
     private JsonElement Parse(string answer)
     {
         try
         {
             using var document = JsonDocument.Parse(answer);
-            return document.RootElement.Clone();
+            var root = document.RootElement;
+            bool failed = root.ValueKind == JsonValueKind.Object
+                && (root.TryGetProperty("error", out var error) && error.ValueKind != JsonValueKind.Null
+                    || root.TryGetProperty("object", out var kind) && kind.ValueKind == JsonValueKind.String && kind.ValueEquals("error"));
+            return failed ? throw Refused($"an error inside an answer of status 200 ({Clip(answer)})") : root.Clone();
         }
-        catch (JsonException error)
+        catch (JsonException invalid)
         {
             throw new EvaluationException(EvaluationFailure.EndpointAnswer, _url.ToString(), $"text that is not JSON ({Clip(answer)})",
-                "an answer of the completions protocol", "Check the address: something else may be listening there.", error);
+                "an answer of the completions protocol", "Check the address: something else may be listening there.", invalid);
         }
     }
 
     private EvaluationException Refused(string failure) => new(EvaluationFailure.EndpointRefused, _url.ToString(), failure, "an answer",
         "Correct the address, the model's name, the key, or the length of prompt and answer together.");
 
-    private static string Clip(string text) => text.Length <= LongestQuote ? text : text[..LongestQuote] + "...";
+    public static string Clip(string text) => text.Length <= LongestQuote ? text : text[..LongestQuote] + "...";
 }

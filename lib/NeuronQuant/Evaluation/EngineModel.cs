@@ -20,7 +20,7 @@ public sealed class EngineModel : ILanguageModel, ILogitsModel
     /// <param name="model">the weights, as they will be graded</param>
     /// <param name="tokenizer">its tokenizer</param>
     /// <param name="name">what records call it: the checkpoint, and what was done to its weights</param>
-    /// <exception cref="ModelException">the tokenizer has tokens that the embedding lacks</exception>
+    /// <exception cref="ModelException">the tokenizer has tokens that the embedding lacks; an added one is named where a text has it</exception>
     public EngineModel(LlamaModel model, Tokenizer tokenizer, string name)
     {
         TokenRange.Check(model.Config, tokenizer);
@@ -113,10 +113,11 @@ public sealed class EngineModel : ILanguageModel, ILogitsModel
         _model.Head.Forward(_pass.Normed.AsSpan(from * hidden, count * hidden), logits, count);
     }
 
-    // A stop can only have ended with the newest tokens: looking at the last few is enough, and cheap.
+    // A stop can only have ended with the newest token, and each token before it holds a byte at least: a tail is enough, and cheap.
     private bool EndsInStop(IReadOnlyList<int> tokens, IReadOnlyList<string> stops)
     {
-        string tail = _tokenizer.Decode(tokens.Skip(Math.Max(0, tokens.Count - 12)), skipSpecial: false);
+        int length = 1 + stops.Max(System.Text.Encoding.UTF8.GetByteCount);
+        string tail = _tokenizer.Decode(tokens.Skip(Math.Max(0, tokens.Count - length)), skipSpecial: false);
         return stops.Any(stop => tail.Contains(stop, StringComparison.Ordinal));
     }
 

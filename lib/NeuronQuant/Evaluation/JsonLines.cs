@@ -10,7 +10,7 @@ internal static class JsonLines
     public static IEnumerable<(int Number, JsonElement Element)> Read(string path)
     {
         int number = 0;
-        foreach (string line in Lines(path))
+        foreach (string line in TextFile.Lines(path))
         {
             number++;
             if (string.IsNullOrWhiteSpace(line)) continue;
@@ -56,19 +56,6 @@ internal static class JsonLines
         catch (JsonException error)
         {
             throw Invalid(path, number, $"text that is not JSON ({error.Message})", "a JSON object", error);
-        }
-    }
-
-    public static string[] Lines(string path)
-    {
-        try
-        {
-            return File.ReadAllLines(path);
-        }
-        catch (Exception error) when (error is IOException or UnauthorizedAccessException)
-        {
-            throw new EvaluationException(EvaluationFailure.DataNotFound, path, error.Message, "a readable file",
-                "Give the path of the task's data.", error);
         }
     }
 }

@@ -74,7 +74,7 @@ public static class Mmlu
         foreach (string ending in (string[])["_test", "_dev", "_val"])
             if (subject.EndsWith(ending, StringComparison.Ordinal)) subject = subject[..^ending.Length];
         int row = 0;
-        foreach (var fields in Records(string.Join('\n', JsonLines.Lines(path))))
+        foreach (var fields in Records(string.Join('\n', TextFile.Lines(path))))
         {
             row++;
             if (fields.Count != 6) throw JsonLines.Invalid(path, row, $"{fields.Count} fields", "6: question, A, B, C, D, letter", null);

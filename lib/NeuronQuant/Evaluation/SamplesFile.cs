@@ -1,4 +1,3 @@
-using System.Text;
 using System.Text.Encodings.Web;
 using System.Text.Json;
 
@@ -16,7 +15,8 @@ public sealed record SamplesHeader(string Task, string Model, string Settings, i
 /// <remarks>
 /// Every batch is appended and flushed, so that an evaluation of hours that was interrupted goes on where it stopped. The header says what
 /// the answers are of; a file of another task, model, settings or data is refused, since mixing the two would give a score of nothing. A
-/// last line without its end, which an interruption in mid-write leaves, is cut off; a damaged line anywhere else is an error.
+/// last line without its end, which an interruption in mid-write leaves, is cut off; a damaged line anywhere else is an error. A byte order
+/// mark, which editors of other systems put before the header, is passed over.
 /// </remarks>
 internal sealed class SamplesFile : IDisposable
 {
@@ -103,7 +103,7 @@ internal sealed class SamplesFile : IDisposable
     private static (SamplesHeader? Header, List<Sample> Samples, long End) Parse(string path, byte[] bytes)
     {
         long end = Array.LastIndexOf(bytes, (byte)'\n') + 1;
-        string[] lines = Encoding.UTF8.GetString(bytes, 0, (int)end).Split('\n', StringSplitOptions.RemoveEmptyEntries);
+        string[] lines = TextFile.DecodeUtf8(path, bytes.AsSpan(0, (int)end)).Split('\n', StringSplitOptions.RemoveEmptyEntries);
         if (lines.Length == 0) return (null, [], 0);
         var header = Line<SamplesHeader>(path, 1, lines[0]);
         var samples = lines.Skip(1).Select((line, index) => Line<Sample>(path, index + 2, line)).ToList();

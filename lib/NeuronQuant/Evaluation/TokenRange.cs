@@ -17,11 +17,9 @@ public static class TokenRange
     {
         ArgumentNullException.ThrowIfNull(config);
         ArgumentNullException.ThrowIfNull(tokenizer);
-        var added = tokenizer.AddedTokens.Select(token => token.Id).ToHashSet();
-        for (int id = config.VocabularySize; id < tokenizer.VocabularySize; id++)
-            if (!added.Contains(id) && Exists(tokenizer, id))
-                throw new ModelException("embed_tokens",
-                    $"has {config.VocabularySize} rows, but the tokenizer has {tokenizer.VocabularySize} tokens: they are of different models.");
+        if (tokenizer.ModelVocabularySize > config.VocabularySize)
+            throw new ModelException("embed_tokens",
+                $"has {config.VocabularySize} rows, but the tokenizer has {tokenizer.ModelVocabularySize} tokens: they are of different models.");
     }
 
     /// <summary>The tokens of a text; throws at one that has no row in the embedding.</summary>
@@ -43,17 +41,5 @@ public static class TokenRange
         return at < 0 ? ids : throw new ModelException("embed_tokens",
             $"has {config.VocabularySize} rows, but the text holds the added token \"{tokenizer.TokenOf(ids[at])}\" with the id {ids[at]}. "
             + "Leave the token out of the text, or use the model whose embedding was extended by it.");
-    }
-
-    private static bool Exists(Tokenizer tokenizer, int id)
-    {
-        try
-        {
-            return tokenizer.TokenOf(id) is not null;
-        }
-        catch (TokenizerException)
-        {
-            return false; // A gap below an added token.
-        }
     }
 }

@@ -26,9 +26,13 @@ public static class WordProblemFile
     {
         var problems = new List<WordProblem>();
         foreach (var (number, element) in JsonLines.Read(path))
-            problems.Add(new WordProblem(JsonLines.Text(path, number, element, "question"), JsonLines.Text(path, number, element, "answer")));
+            problems.Add(Of(path, number, element));
         return problems;
     }
+
+    /// <summary>The problem of one line.</summary>
+    internal static WordProblem Of(string path, int number, JsonElement line) =>
+        new(JsonLines.Text(path, number, line, "question"), JsonLines.Text(path, number, line, "answer"));
 
     /// <summary>Writes problems, one a line.</summary>
     public static void Write(string path, IEnumerable<WordProblem> problems)

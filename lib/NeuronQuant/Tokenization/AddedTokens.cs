@@ -26,10 +26,14 @@ public sealed record AddedToken(int Id, string Content, bool Special, bool Singl
 }
 
 /// <summary>Finds added tokens in text: leftmost first, of several at one place the longest.</summary>
+/// <remarks>
+/// The white space that a token takes along is not taken from the search: a token of spaces there is found as well, as in Hugging Face's
+/// tokenizers, and the text after it goes on where that one ends.
+/// </remarks>
 internal sealed class AddedTokenFinder
 {
     private readonly Dictionary<string, AddedToken> _tokens = new(StringComparer.Ordinal);
-    private readonly int[] _lengths;
+    private readonly Dictionary<char, int[]> _lengths; // Of the tokens that begin with a character, longest first.
     private readonly SearchValues<char> _starts;
 
     /// <summary>A finder of these tokens, each written as the pattern says.</summary>
@@ -37,8 +41,9 @@ internal sealed class AddedTokenFinder
     {
         foreach (var token in tokens)
             if (pattern(token.Content) is { Length: > 0 } text) _tokens.TryAdd(text, token);
-        _lengths = [.. _tokens.Keys.Select(text => text.Length).Distinct().OrderDescending()];
-        _starts = SearchValues.Create([.. _tokens.Keys.Select(text => text[0]).Distinct()]);
+        _lengths = _tokens.Keys.GroupBy(text => text[0], text => text.Length)
+            .ToDictionary(group => group.Key, group => group.Distinct().OrderDescending().ToArray());
+        _starts = SearchValues.Create([.. _lengths.Keys]);
     }
 
     /// <summary>The text as pieces without added tokens and, between them, tokens.</summary>
@@ -59,7 +64,7 @@ internal sealed class AddedTokenFinder
 
     private IEnumerable<(int Start, int End, AddedToken Token)> Find(string text)
     {
-        int taken = 0; // Up to here the text belongs to a token found before.
+        int taken = 0; // Where the token found before ended, with its white space.
         for (int at = Next(text, 0); at >= 0;)
         {
             if (At(text, at) is not var (token, length))
@@ -71,10 +76,10 @@ internal sealed class AddedTokenFinder
             if (!token.SingleWord || !TouchesWord(text, at, end))
             {
                 int from = token.StripLeft ? Math.Max(taken, at - SpacesBefore(text, at)) : at;
-                taken = token.StripRight ? end + SpacesAfter(text, end) : end;
-                yield return (from, taken, token);
+                int to = token.StripRight ? end + SpacesAfter(text, end) : end;
+                if (from < to) yield return (from, taken = to, token); // Else the token before took all of it.
             }
-            at = Next(text, Math.Max(end, taken));
+            at = Next(text, end);
         }
     }
 
@@ -88,7 +93,7 @@ internal sealed class AddedTokenFinder
     private (AddedToken Token, int Length)? At(string text, int at)
     {
         var byText = _tokens.GetAlternateLookup<ReadOnlySpan<char>>();
-        foreach (int length in _lengths)
+        foreach (int length in _lengths[text[at]])
             if (at + length <= text.Length && byText.TryGetValue(text.AsSpan(at, length), out var token)) return (token, length);
         return null;
     }

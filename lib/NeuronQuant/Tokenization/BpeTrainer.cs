@@ -29,8 +29,8 @@ public sealed class BpeTrainer
     private const int LeastFrequency = 2; // A pair seen once is chance.
 
     private readonly List<(int[] Symbols, long Count)> _pieces = [];
-    private readonly Dictionary<long, long> _counts = [];
-    private readonly Dictionary<long, HashSet<int>> _places = [];
+    private readonly Dictionary<long, long> _counts = new(new PairTable.Comparer());
+    private readonly Dictionary<long, HashSet<int>> _places = new(new PairTable.Comparer());
     private readonly List<string> _tokens = [BeginToken, EndToken, PadToken];
     private readonly Dictionary<string, int> _ids = new(StringComparer.Ordinal);
     private readonly List<(string Left, string Right)> _merges = [];
@@ -89,7 +89,7 @@ public sealed class BpeTrainer
         if (_ids.TryAdd(token, _tokens.Count)) _tokens.Add(token);
         int merged = _ids[token];
         _merges.Add((_tokens[pair.Left], _tokens[pair.Right]));
-        foreach (int piece in _places[PairMerger.Key(pair.Left, pair.Right)].ToArray())
+        foreach (int piece in _places[PairTable.Key(pair.Left, pair.Right)].ToArray())
         {
             Add(piece, -1);
             _pieces[piece] = (Replace(_pieces[piece].Symbols, pair, merged), _pieces[piece].Count);
@@ -103,7 +103,7 @@ public sealed class BpeTrainer
         var (symbols, count) = _pieces[piece];
         for (int i = 0; i + 1 < symbols.Length; i++)
         {
-            long key = PairMerger.Key(symbols[i], symbols[i + 1]);
+            long key = PairTable.Key(symbols[i], symbols[i + 1]);
             long now = _counts.GetValueOrDefault(key) + (sign * count);
             if (now == 0) _counts.Remove(key);
             else _counts[key] = now;

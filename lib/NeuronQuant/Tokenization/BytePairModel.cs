@@ -1,5 +1,6 @@
 using System.Collections.Concurrent;
 using System.Globalization;
+using System.Runtime.InteropServices;
 using System.Text;
 using System.Text.Json;
 
@@ -9,8 +10,9 @@ namespace NeuronQuant.Tokenization;
 /// <remarks>
 /// A piece is cut into characters; a character without a token becomes its UTF-8 bytes as tokens &lt;0x00&gt; to &lt;0xFF&gt; (byte
 /// fallback) or the unknown token; then pairs are merged. With ignore_merges, a piece that is itself a token is that token, even where
-/// merging would not reach it (Llama-3). Results are cached by piece, since text repeats its words. Dropout, which is for training a model,
-/// and the prefix and suffix of older vocabularies are refused.
+/// merging would not reach it (Llama-3). Results are cached by word, since text repeats its words; where <see cref="WordCuts"/> finds that a
+/// piece is several, each is looked up alone. Dropout, which is for training a model, and the prefix and suffix of older vocabularies are
+/// refused.
 /// </remarks>
 internal sealed class BytePairModel
 {
@@ -19,12 +21,14 @@ internal sealed class BytePairModel
 
     private readonly Vocabulary _vocabulary;
     private readonly PairMerger _merger;
+    private readonly WordCuts? _cuts;
     private readonly ConcurrentDictionary<string, int[]> _cache = new(StringComparer.Ordinal);
     private readonly int[]? _bytes;
     private readonly int? _unknown;
     private readonly bool _fuseUnknown;
     private readonly bool _ignoreMerges;
     private readonly string _file;
+    private int _cached;
 
     private BytePairModel(JsonComponent component, Vocabulary vocabulary)
     {
@@ -33,7 +37,9 @@ internal sealed class BytePairModel
         _fuseUnknown = component.Flag("fuse_unk", false);
         _bytes = component.Flag("byte_fallback", false) ? ByteTokens(component) : null;
         _unknown = component.TextOrNull("unk_token") is { } token ? Known(component, "unk_token", token) : null;
-        _merger = new PairMerger(ReadMerges(component));
+        (string Left, string Right)[] merges = [.. component.List("merges").Select((entry, rank) => Pair(component, $"merges[{rank}]", entry))];
+        _merger = new PairMerger(Ranks(component, merges));
+        _cuts = _ignoreMerges ? null : new WordCuts(vocabulary, merges, component.TextOrNull("unk_token"));
     }
 
     public static BytePairModel Read(JsonComponent component, Vocabulary vocabulary)
@@ -52,36 +58,47 @@ internal sealed class BytePairModel
     /// <summary>Adds the ids of a piece.</summary>
     public void Encode(string piece, List<int> ids)
     {
-        if (piece.Length == 0) return;
-        if (_cache.TryGetValue(piece, out int[]? cached))
+        var cached = _cache.GetAlternateLookup<ReadOnlySpan<char>>();
+        for (ReadOnlySpan<char> rest = piece; !rest.IsEmpty;)
         {
-            ids.AddRange(cached);
-            return;
+            var word = rest[..(_cuts?.Next(rest) ?? rest.Length)];
+            if (cached.TryGetValue(word, out int[]? known)) ids.AddRange(known);
+            else ids.AddRange(EncodeNew(word));
+            rest = rest[word.Length..];
         }
-        int[] found = _ignoreMerges && _vocabulary.Ids.TryGetValue(piece, out int whole) ? [whole] : Merge(piece);
-        ids.AddRange(found);
-        if (piece.Length > LongestCached) return;
-        if (_cache.Count >= CacheEntries) _cache.Clear();
-        _cache[piece] = found;
     }
 
-    private int[] Merge(string piece)
+    private int[] EncodeNew(ReadOnlySpan<char> word)
     {
-        var symbols = new List<int>(piece.Length);
+        bool token = _vocabulary.Ids.GetAlternateLookup<ReadOnlySpan<char>>().TryGetValue(word, out int whole);
+        int[] found = _ignoreMerges && token ? [whole] : Merge(word);
+        if (word.Length > LongestCached) return found;
+        if (Interlocked.Increment(ref _cached) > CacheEntries)
+        {
+            _cache.Clear();
+            _cached = 0;
+        }
+        _cache[word.ToString()] = found;
+        return found;
+    }
+
+    private int[] Merge(ReadOnlySpan<char> word)
+    {
+        var symbols = new List<int>(word.Length);
         var byText = _vocabulary.Ids.GetAlternateLookup<ReadOnlySpan<char>>();
         bool afterUnknown = false;
-        for (int i = 0, length; i < piece.Length; i += length)
+        for (int i = 0, length; i < word.Length; i += length)
         {
-            length = char.IsSurrogate(piece[i]) ? 2 : 1; // The text was made valid before: a surrogate has its partner.
-            var character = piece.AsSpan(i, length);
+            length = char.IsSurrogate(word[i]) ? 2 : 1; // The text was made valid before: a surrogate has its partner.
+            var character = word.Slice(i, length);
             bool known = byText.TryGetValue(character, out int id);
             if (known) symbols.Add(id);
             else if (_bytes is not null) AddBytes(character, symbols);
             else if (!(afterUnknown && _fuseUnknown)) symbols.Add(_unknown ?? throw UnknownCharacter(character.ToString()));
             afterUnknown = !known;
         }
-        int[] merged = [.. symbols];
-        return merged[.._merger.Merge(merged)];
+        var merged = CollectionsMarshal.AsSpan(symbols);
+        return merged[.._merger.Merge(merged)].ToArray();
     }
 
     private void AddBytes(ReadOnlySpan<char> character, List<int> symbols)
@@ -104,18 +121,17 @@ internal sealed class BytePairModel
         return ids;
     }
 
-    private Dictionary<long, (int Rank, int Merged)> ReadMerges(JsonComponent component)
+    private PairTable Ranks(JsonComponent component, (string Left, string Right)[] merges)
     {
-        var merges = new Dictionary<long, (int, int)>();
-        int rank = 0;
-        foreach (var entry in component.List("merges"))
+        var pairs = new PairTable(merges.Length);
+        for (int rank = 0; rank < merges.Length; rank++)
         {
-            string path = $"merges[{rank}]";
-            var (left, right) = Pair(component, path, entry);
-            long key = PairMerger.Key(Known(component, path, left), Known(component, path, right));
-            merges[key] = (rank++, Known(component, path, left + right));
+            var (left, right) = merges[rank];
+            pairs.Set(Known(left), Known(right), rank, Known(left + right));
+
+            int Known(string token) => _vocabulary.Ids.TryGetValue(token, out int id) ? id : this.Known(component, $"merges[{rank}]", token);
         }
-        return merges;
+        return pairs;
     }
 
     // "a b" in older files, ["a", "b"] in newer ones, where a token may hold a space.

@@ -32,6 +32,9 @@ internal sealed class JsonComponent
         return _element.TryGetProperty(name, out var value) && value.ValueKind != JsonValueKind.Null ? value : null;
     }
 
+    /// <summary>Whether the field is there, be it null.</summary>
+    public bool IsWritten(string name) => _element.TryGetProperty(name, out _);
+
     public JsonElement Need(string name) => Find(name) ?? throw Wrong($"no \"{name}\"", "this field");
 
     public string Text(string name) => AsText(name, Need(name));

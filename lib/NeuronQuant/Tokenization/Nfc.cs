@@ -1,4 +1,5 @@
 using System.Globalization;
+using System.Runtime.InteropServices;
 using System.Text;
 
 namespace NeuronQuant.Tokenization;
@@ -53,13 +54,20 @@ internal static class Nfc
 
     private static void Sort(List<int> points)
     {
-        for (int i = 1; i < points.Count; i++)
+        var all = CollectionsMarshal.AsSpan(points);
+        for (int start = 0, end; start < all.Length; start = Math.Max(end, start + 1))
         {
-            // Insertion: runs of marks are short, and equal classes must keep their order.
-            int point = points[i], own = Class(point), j = i;
-            for (; own > 0 && j > 0 && Class(points[j - 1]) > own; j--) points[j] = points[j - 1];
-            points[j] = point;
+            for (end = start; end < all.Length && Class(all[end]) > 0;) end++;
+            if (end - start > 1) SortRun(all[start..end]);
         }
+    }
+
+    // By class and, since equal classes must keep their order, by place; a run may be as long as the text.
+    private static void SortRun(Span<int> marks)
+    {
+        var keys = new long[marks.Length];
+        for (int i = 0; i < keys.Length; i++) keys[i] = ((long)Class(marks[i]) << 32) | (uint)i;
+        keys.AsSpan().Sort(marks);
     }
 
     private static List<int> Compose(List<int> points)

@@ -46,7 +46,7 @@ internal static class PostProcessors
 
     private static int[]? Part(JsonComponent part, Dictionary<string, int[]> special)
     {
-        string kind = part.Names().SingleOrDefault() ?? "";
+        string kind = part.Names().ToArray() is [var only] ? only : "";
         if (kind is not ("SpecialToken" or "Sequence"))
             throw part.Unsupported($"a part {TokenizerException.Quote(kind)}", "SpecialToken or Sequence");
         var body = part.Child(kind);

@@ -1,4 +1,4 @@
-using System.Globalization;
+using System.Collections.Concurrent;
 using System.Text;
 using System.Text.RegularExpressions;
 
@@ -9,27 +9,34 @@ namespace NeuronQuant.Tokenization;
 /// The patterns are written for engines that see code points: \p{L} is one letter, whichever plane it is from. .NET's engine sees UTF-16
 /// units, where a letter beyond U+FFFF is two surrogates and no letter at all, and would cut such a word elsewhere than the model's training
 /// did. So the text is matched in the shape of a shadow of equal meaning: each code point beyond U+FFFF is replaced by one BMP character of
-/// the same general category, and the matches are carried back. The patterns in use ask for nothing but categories of such characters; a
-/// pattern that names one literally is refused. \s is the same set in both worlds, and \w, \d and case folding differ for a few rare
+/// the same general category that the pattern does not name (<see cref="StandIns"/>), and the matches are carried back. A pattern that
+/// names a character beyond U+FFFF literally is refused. \s is the same set in both worlds, and \w, \d and case folding differ for a few rare
 /// characters only. A possessive quantifier, which .NET does not have, fails to parse and is refused by name.
 /// </remarks>
 internal sealed class SplitPattern
 {
     private static readonly TimeSpan Patience = TimeSpan.FromSeconds(20); // For one text; sane patterns need milliseconds a megabyte.
 
-    private readonly Regex _regex;
+    private const int MostCompiled = 64; // Patterns that stay in memory.
+
+    private static readonly ConcurrentDictionary<string, Regex> Compiled = new(StringComparer.Ordinal);
+
+    private readonly Lazy<Regex> _regex;
+    private readonly string? _literal; // What the pattern is, when it is plain text.
+    private readonly StandIns _standIns;
     private readonly string _file;
     private readonly string _path;
 
-    private SplitPattern(string file, string path, string pattern)
+    private SplitPattern(string file, string path, string pattern, string? literal = null)
     {
-        (_file, _path) = (file, path);
+        (_file, _path, _literal, _standIns) = (file, path, literal, new StandIns(pattern));
         if (pattern.Any(char.IsSurrogate))
             throw new TokenizerException(TokenizerFailure.Unsupported, file, path, "a pattern that names a character beyond U+FFFF",
                 "categories such as \\p{L}", "This library cannot match it as the model's training did.");
         try
         {
-            _regex = new Regex(pattern, RegexOptions.CultureInvariant | RegexOptions.Compiled, Patience);
+            _ = new Regex(pattern, RegexOptions.CultureInvariant); // Names an error now; compiling waits for a text.
+            _regex = new(() => Compile(pattern));
         }
         catch (ArgumentException error)
         {
@@ -46,13 +53,21 @@ internal sealed class SplitPattern
         string? literal = child.TextOrNull("String");
         child.Finish();
         if (regex is null == literal is null) throw child.Wrong("no pattern, or two", "either \"Regex\" or \"String\"");
-        return new SplitPattern(child.File, child.Path, regex ?? Regex.Escape(literal!));
+        return new SplitPattern(child.File, child.Path, regex ?? Regex.Escape(literal!), literal);
     }
 
     public static SplitPattern Of(JsonComponent owner, string regex) => new(owner.File, owner.Path, regex);
 
+    // Compiling takes longer than a short text; a process that loads a model twice, or models of one family, does it once.
+    private static Regex Compile(string pattern)
+    {
+        if (Compiled.Count >= MostCompiled) Compiled.Clear();
+        return Compiled.GetOrAdd(pattern, static text => new Regex(text, RegexOptions.CultureInvariant | RegexOptions.Compiled, Patience));
+    }
+
     public string Replace(string text, string with)
     {
+        if (_literal is { Length: > 0 }) return text.Replace(_literal, with, StringComparison.Ordinal);
         var result = new StringBuilder();
         int end = 0;
         foreach (var (start, length) in Matches(text))
@@ -67,11 +82,17 @@ internal sealed class SplitPattern
     public List<(int Start, int Length)> Matches(string text)
     {
         var found = new List<(int, int)>();
+        string literal = _literal ?? "";
+        if (literal.Length > 0)
+        {
+            for (int at = Next(0); at >= 0; at = Next(at + literal.Length)) found.Add((at, literal.Length));
+            return found;
+        }
         int[]? positions = null;
         string shadow = text.AsSpan().ContainsAnyInRange('\uD800', '\uDFFF') ? Shadow(text, out positions) : text;
         try
         {
-            foreach (var match in _regex.EnumerateMatches(shadow))
+            foreach (var match in _regex.Value.EnumerateMatches(shadow))
             {
                 if (match.Length == 0) continue;
                 int start = positions?[match.Index] ?? match.Index;
@@ -86,10 +107,12 @@ internal sealed class SplitPattern
                 "a pattern that is linear in the text", "Give the text in shorter pieces, or check the pattern.", error);
         }
         return found;
+
+        int Next(int from) => text.IndexOf(literal, from, StringComparison.Ordinal);
     }
 
     // positions[i] is where the shadow's character i begins in the text; one more entry for the end.
-    private static string Shadow(string text, out int[] positions)
+    private string Shadow(string text, out int[] positions)
     {
         var shadow = new StringBuilder(text.Length);
         var starts = new List<int>(text.Length + 1);
@@ -97,7 +120,7 @@ internal sealed class SplitPattern
         {
             Rune.DecodeFromUtf16(text.AsSpan(i), out var rune, out int used);
             starts.Add(i);
-            shadow.Append(rune.IsBmp ? (char)rune.Value : StandIn(Rune.GetUnicodeCategory(rune)));
+            shadow.Append(rune.IsBmp ? (char)rune.Value : StandIn(rune));
             i += used;
         }
         starts.Add(text.Length);
@@ -105,28 +128,7 @@ internal sealed class SplitPattern
         return shadow.ToString();
     }
 
-    // Not ASCII, so that no literal of a pattern can mean it.
-    private static char StandIn(UnicodeCategory category) => category switch
-    {
-        UnicodeCategory.UppercaseLetter => '\u0100',
-        UnicodeCategory.LowercaseLetter => '\u0101',
-        UnicodeCategory.TitlecaseLetter => '\u01C5',
-        UnicodeCategory.ModifierLetter => '\u02B0',
-        UnicodeCategory.OtherLetter => '\u4E00',
-        UnicodeCategory.NonSpacingMark => '\u0300',
-        UnicodeCategory.SpacingCombiningMark => '\u0903',
-        UnicodeCategory.EnclosingMark => '\u0488',
-        UnicodeCategory.DecimalDigitNumber => '\u0660',
-        UnicodeCategory.LetterNumber => '\u2160',
-        UnicodeCategory.OtherNumber => '\u00B2',
-        UnicodeCategory.OtherPunctuation => '\u00A7',
-        UnicodeCategory.DashPunctuation => '\u2010',
-        UnicodeCategory.ConnectorPunctuation => '\u203F',
-        UnicodeCategory.MathSymbol => '\u00D7',
-        UnicodeCategory.CurrencySymbol => '\u00A3',
-        UnicodeCategory.ModifierSymbol => '\u02C2',
-        UnicodeCategory.OtherSymbol => '\u00A9',
-        UnicodeCategory.Format => '\u200E',
-        _ => '\uE000', // Private use and unassigned: no planes beyond the first hold separators or quotes.
-    };
+    private char StandIn(Rune rune) => _standIns.Of(Rune.GetUnicodeCategory(rune)) ?? throw new TokenizerException(TokenizerFailure.Unsupported,
+        _file, _path, FormattableString.Invariant($"U+{rune.Value:X4} in the text, and ranges that hold all BMP characters of its category"),
+        "a pattern that leaves one out", "This library cannot match the pattern on this text: remove the character.");
 }

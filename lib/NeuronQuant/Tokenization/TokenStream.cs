@@ -5,7 +5,7 @@ namespace NeuronQuant.Tokenization;
 /// A character may be spread over several ids, and a decoder looks at a token's neighbours (a run of bytes, the text's first space). So the
 /// ids since the last cut are decoded twice, without and with the new ones, and the difference is the new text. It is held back while it
 /// ends in U+FFFD, an incomplete character, or in a byte of a fallback, whose run is not over. All parts together, with the rest that
-/// <see cref="Finish"/> gives, equal <see cref="Tokenizer.Decode"/> of all ids. Each id is decoded about twice.
+/// <see cref="Finish"/> gives, equal <see cref="Tokenizer.Decode"/> of all ids. Each id is decoded a few times.
 /// </remarks>
 public sealed class TokenStream
 {
@@ -44,12 +44,11 @@ public sealed class TokenStream
 
     private string Tell(string text)
     {
-        if (_waiting.Count > 0)
-        {
-            _context.Clear();
-            _context.AddRange(_waiting);
-            _waiting.Clear();
-        }
+        if (_waiting.Count == 0) return text;
+        // As the beginning of a text it may be spaces that a decoder strips: with nothing left it would not shield the next ones.
+        if (_tokenizer.Decode(_waiting, skipSpecial: false).Length > 0) _context.Clear();
+        _context.AddRange(_waiting);
+        _waiting.Clear();
         return text;
     }
 }

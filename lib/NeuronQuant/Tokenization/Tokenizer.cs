@@ -5,7 +5,8 @@ namespace NeuronQuant.Tokenization;
 /// <summary>Text to ids and back, as a model's tokenizer.json says.</summary>
 /// <remarks>
 /// <para>A tokenizer.json describes a pipeline: added tokens are found in the text; what lies between is normalized, cut into pieces by the
-/// pre-tokenizer, and each piece becomes ids by BPE; the post-processor puts special tokens around. Decoding is a chain of its own. Two
+/// pre-tokenizer, and each piece becomes ids by BPE; the post-processor, or a class that tokenizer_config.json names, puts special tokens
+/// around. Decoding is a chain of its own. Two
 /// families are covered: BPE over characters with byte fallback and "▁" for a space (Llama-2, Mistral-7B), and BPE over bytes with a
 /// splitting pattern (Mistral-Nemo, Llama-3, Qwen2).</para>
 /// <para>Whatever the file asks for and this library does not know is an error by name, never ignored: wrong ids make a model answer
@@ -34,18 +35,20 @@ public sealed class Tokenizer
         var model = root.Child("model");
         _vocabulary = Vocabulary.Read(model);
         _model = BytePairModel.Read(model, _vocabulary);
+        ModelVocabularySize = _vocabulary.Size;
         AddedTokens = root.Find("added_tokens") is null ? [] : [.. root.Children("added_tokens").Select(AddedToken.Read)];
         foreach (var token in AddedTokens) _vocabulary.Add(_file, "added_tokens", token.Content, token.Id);
         _special = [.. AddedTokens.Where(token => token.Special).Select(token => token.Id)];
         _normalize = Normalizers.Read(Optional(root, "normalizer"));
         _cut = PreTokenizers.Read(Optional(root, "pre_tokenizer"));
-        _complete = PostProcessors.Read(Optional(root, "post_processor"), _vocabulary);
+        var processor = PostProcessors.Read(Optional(root, "post_processor"), _vocabulary);
         _decode = Decoders.Read(Optional(root, "decoder"));
         _inText = new AddedTokenFinder(AddedTokens.Where(token => !token.Normalized), text => text);
         _inNormalized = new AddedTokenFinder(AddedTokens.Where(token => token.Normalized), _normalize);
         foreach (string section in (string[])["truncation", "padding"]) _ = root.Find(section);
         root.Finish();
-        Roles = TokenizerRoles.Read(Path.GetDirectoryName(Path.GetFullPath(_file))!, _vocabulary);
+        var settings = TokenizerSettings.Read(Path.GetDirectoryName(Path.GetFullPath(_file))!, _vocabulary);
+        (Roles, _complete) = (settings.Roles, settings.Complete ?? processor);
     }
 
     /// <summary>The tokens that are found in text before BPE.</summary>
@@ -54,8 +57,11 @@ public sealed class Tokenizer
     /// <summary>Which tokens begin, end and pad a text.</summary>
     public TokenizerRoles Roles { get; }
 
-    /// <summary>One more than the largest id: the rows an embedding needs at least.</summary>
+    /// <summary>One more than the largest id: the rows that an embedding of all tokens has at least.</summary>
     public int VocabularySize => _vocabulary.Size;
+
+    /// <summary>The same without the added tokens, for which a model may have no rows as long as none of them occurs.</summary>
+    public int ModelVocabularySize { get; }
 
     /// <summary>Reads tokenizer.json, given as the file or as its folder, and tokenizer_config.json beside it when there is one.</summary>
     /// <exception cref="TokenizerException">The file is not there, not valid, or asks for what this library does not know.</exception>

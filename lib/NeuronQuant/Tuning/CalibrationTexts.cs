@@ -16,20 +16,40 @@ public static class CalibrationTexts
 {
     private const int Rows = 16; // Texts that are written side by side.
 
-    /// <summary>Token ids of a file: JSON lines with "question" and "answer" give a text each; any other file is one text, cut into pieces.</summary>
-    /// <param name="path">a .jsonl file, or plain text in UTF-8</param>
+    /// <summary>Token ids of a file: JSON lines with "question" and "answer" give a text each; JSON lines with "text", and any other file as one
+    /// text, are cut into pieces.</summary>
+    /// <param name="path">a .jsonl file, or plain text in UTF-8, or in what its byte order mark says</param>
     /// <param name="tokenizer">the model's</param>
     /// <param name="length">tokens of a piece of plain text</param>
-    /// <exception cref="TuningException">the file is missing or holds less than two tokens</exception>
-    /// <exception cref="EvaluationException">a line is not a problem</exception>
+    /// <exception cref="TuningException">the file is missing, or a text holds less than two tokens</exception>
+    /// <exception cref="EvaluationException">a line is neither a text nor a problem, or the bytes are not text</exception>
     public static IReadOnlyList<int[]> Read(string path, Tokenizer tokenizer, int length)
     {
         ArgumentNullException.ThrowIfNull(tokenizer);
-        if (!File.Exists(path)) throw new TuningException(path, "no such file. Give a text file, or JSON lines with \"question\" and \"answer\".");
-        if (Path.GetExtension(path).Equals(".jsonl", StringComparison.OrdinalIgnoreCase)) return OfProblems(WordProblemFile.Read(path), tokenizer);
-        int[] tokens = tokenizer.Encode(File.ReadAllText(path));
-        return tokens.Length > 1 ? [.. tokens.Chunk(length)] : throw new TuningException(path, $"holds {tokens.Length} tokens. Give a text of some thousand words.");
+        if (!File.Exists(path))
+            throw new TuningException(path, "no such file. Give a text file, or JSON lines with \"text\" or with \"question\" and \"answer\".");
+        if (Path.GetExtension(path).Equals(".jsonl", StringComparison.OrdinalIgnoreCase)) return OfLines(path, tokenizer, length);
+        return [.. Pieces(path, tokenizer.Encode(TextFile.Read(path)), length)];
     }
+
+    private static IReadOnlyList<int[]> OfLines(string path, Tokenizer tokenizer, int length)
+    {
+        var texts = new List<int[]>();
+        foreach (var (number, line) in JsonLines.Read(path))
+        {
+            string where = FormattableString.Invariant($"{path}, line {number}");
+            if (line.TryGetProperty("text", out _))
+                texts.AddRange(Pieces(where, tokenizer.Encode(JsonLines.Text(path, number, line, "text")), length));
+            else if (line.TryGetProperty("question", out _)) texts.AddRange(OfProblems([WordProblemFile.Of(path, number, line)], tokenizer));
+            else
+                throw JsonLines.Invalid(path, number, "neither \"text\" nor \"question\"", "{\"text\": …} or {\"question\": …, \"answer\": …}", null);
+        }
+        return texts.Count > 0 ? texts : throw new TuningException(path, "holds no line. Give a text on each line.");
+    }
+
+    private static IEnumerable<int[]> Pieces(string where, int[] tokens, int length) => tokens.Length > 1
+        ? tokens.Chunk(length)
+        : throw new TuningException(where, $"holds {tokens.Length} tokens. Give a text of some thousand words.");
 
     /// <summary>Token ids of word problems as a model is asked them, with their answers: "Question: …\nAnswer: …".</summary>
     /// <param name="problems">problems that no model is graded on</param>

@@ -86,7 +86,7 @@ internal static class EvalCommand
     private static int Measure(Request request, CancellationToken cancellation)
     {
         if (request.Model is null) throw new UsageException("perplexity needs logits, which an endpoint does not give: use MODEL.");
-        string text = File.ReadAllText(Data(request));
+        string text = TextFile.Read(Data(request));
         var result = Perplexity.Measure(EngineModel.Load(request.Model), text, cancellation: cancellation);
         if (request.Json) CommandOutput.Json(new { result.Model, result.Tokens, result.Bytes, result.NatsPerToken, perplexity = result.Value, result.BitsPerByte, result.Window, result.Stride });
         else CommandOutput.Show(result.ToDataFrame());

@@ -27,6 +27,7 @@ internal static class GenerateCommand
     private static int Run(string path, string prompt, int count, GenerationOptions options, bool json, CancellationToken cancellation)
     {
         if (count < 1) throw new UsageException("--max-new-tokens: give a number above zero.");
+        if (options.Temperature is not (>= 0 and <= 2)) throw new UsageException("--temperature: give a number from 0 to 2.");
         using var source = ModelSource.Open(path);
         var model = ModelFiles.Load(source);
         var tokenizer = CalibrationSource.TokenizerOf(source);

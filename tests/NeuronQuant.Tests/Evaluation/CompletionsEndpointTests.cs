@@ -1,7 +1,5 @@
+using System.Diagnostics;
 using System.Globalization;
-using System.Net;
-using System.Net.Sockets;
-using System.Text;
 using System.Text.Json.Nodes;
 using NeuronQuant.Evaluation;
 using Xunit;
@@ -16,7 +14,7 @@ public class CompletionsEndpointTests
     [Fact]
     public async Task PromptsAreSentAndAnsweredInOrder()
     {
-        using var server = new Server((request, _) => (200, Text("<" + (string)request["prompt"]! + ">Question: more")));
+        using var server = new EndpointServer((request, _) => (200, Text("<" + (string)request["prompt"]! + ">Question: more")));
         using var endpoint = server.Endpoint(options => options with { Key = "secret" });
         string[] prompts = [.. Enumerable.Range(0, 20).Select(i => i.ToString(CultureInfo.InvariantCulture))];
         var answers = await endpoint.Generate(prompts, Settings);
@@ -36,7 +34,7 @@ public class CompletionsEndpointTests
     [InlineData(503)]
     public async Task PassingFailuresAreTriedAgain(int status)
     {
-        using var server = new Server((_, count) => count <= 2 ? (status, "busy") : (200, Text("ok", "length")));
+        using var server = new EndpointServer((_, count) => count <= 2 ? (status, "busy") : (200, Text("ok", "length")));
         using var endpoint = server.Endpoint();
         var answer = Assert.Single(await endpoint.Generate(["a"], Settings));
         Assert.Equal(new Generation("ok", true), answer);
@@ -46,7 +44,7 @@ public class CompletionsEndpointTests
     [Fact]
     public async Task LastingFailuresEnd()
     {
-        using var server = new Server((_, _) => (500, "the device is gone"));
+        using var server = new EndpointServer((_, _) => (500, "the device is gone"));
         using var endpoint = server.Endpoint(options => options with { Retries = 2 });
         var error = await Assert.ThrowsAsync<EvaluationException>(() => endpoint.Generate(["a"], Settings));
         Assert.Equal(EvaluationFailure.EndpointFailed, error.Failure);
@@ -63,17 +61,56 @@ public class CompletionsEndpointTests
     [InlineData(200, """{"choices":[{"text":7}]}""", EvaluationFailure.EndpointAnswer)]
     public async Task RefusalsAreNotRepeated(int status, string answer, EvaluationFailure expected)
     {
-        using var server = new Server((_, _) => (status, answer));
+        using var server = new EndpointServer((_, _) => (status, answer));
         using var endpoint = server.Endpoint();
         var error = await Assert.ThrowsAsync<EvaluationException>(() => endpoint.Generate(["a"], Settings));
         Assert.Equal(expected, error.Failure);
         Assert.Single(server.Requests);
     }
 
+    [Theory]
+    [InlineData("""{"error":{"message":"the model is still loading","code":503}}""", "the model is still loading")]
+    [InlineData("""{"error":"out of device memory"}""", "out of device memory")]
+    [InlineData("""{"object":"error","message":"this model's maximum context length is 128"}""", "maximum context length is 128")]
+    public async Task AnErrorInsideStatus200IsQuoted(string answer, string quoted)
+    {
+        using var server = new EndpointServer((_, _) => (200, answer));
+        using var endpoint = server.Endpoint();
+        var error = await Assert.ThrowsAsync<EvaluationException>(() => endpoint.Generate(["a"], Settings));
+        Assert.Equal(EvaluationFailure.EndpointRefused, error.Failure);
+        Assert.Contains(quoted, error.Message, StringComparison.Ordinal);
+        Assert.Single(server.Requests);
+    }
+
+    [Fact]
+    public async Task ANullErrorIsNone()
+    {
+        using var server = new EndpointServer((_, _) => (200, """{"error":null,"choices":[{"text":"ok"}]}"""));
+        using var endpoint = server.Endpoint();
+        Assert.Equal("ok", Assert.Single(await endpoint.Generate(["a"], Settings)).Text);
+    }
+
+    [Theory]
+    [InlineData("2", 1.9)]
+    [InlineData("Wed, 21 Oct 2015 07:28:02 GMT", 1.9)] // two seconds after the server's own clock
+    [InlineData("Wed, 21 Oct 2015 07:27:00 GMT", 0)]
+    public async Task RetryAfterIsHonoured(string after, double least)
+    {
+        using var server = new EndpointServer((_, count) => count == 1 ? (503, "busy") : (200, Text("ok")))
+        {
+            Date = "Wed, 21 Oct 2015 07:28:00 GMT",
+            RetryAfter = after,
+        };
+        using var endpoint = server.Endpoint(options => options with { FirstDelay = TimeSpan.FromSeconds(least > 0 ? 0.001 : 15) });
+        var watch = Stopwatch.StartNew();
+        Assert.Equal("ok", Assert.Single(await endpoint.Generate(["a"], Settings)).Text);
+        Assert.InRange(watch.Elapsed.TotalSeconds, least, 14); // Below the first delay of a date that has passed.
+    }
+
     [Fact]
     public async Task ATimeoutIsTriedAgainAndNamed()
     {
-        using var server = new Server((_, _) => (0, "")); // never answers
+        using var server = new EndpointServer((_, _) => (0, "")); // never answers
         using var endpoint = server.Endpoint(options => options with { Retries = 1, Timeout = TimeSpan.FromMilliseconds(200) });
         var error = await Assert.ThrowsAsync<EvaluationException>(() => endpoint.Generate(["a"], Settings));
         Assert.Equal(EvaluationFailure.EndpointFailed, error.Failure);
@@ -83,7 +120,7 @@ public class CompletionsEndpointTests
     [Fact]
     public async Task ADeadAddressIsNamed()
     {
-        using var endpoint = new CompletionsEndpoint(new CompletionsOptions($"http://127.0.0.1:{Server.FreePort()}/v1", "m") { Retries = 0 });
+        using var endpoint = new CompletionsEndpoint(new CompletionsOptions($"http://127.0.0.1:{EndpointServer.FreePort()}/v1", "m") { Retries = 0 });
         var error = await Assert.ThrowsAsync<EvaluationException>(() => endpoint.Generate(["a"], Settings));
         Assert.Equal(EvaluationFailure.EndpointFailed, error.Failure);
         Assert.Equal(EvaluationFailure.EndpointRefused, Assert.Throws<EvaluationException>(() => new CompletionsEndpoint(new("nonsense", "m"))).Failure);
@@ -92,7 +129,7 @@ public class CompletionsEndpointTests
     [Fact]
     public async Task CancellationStopsTheWait()
     {
-        using var server = new Server((_, _) => (0, ""));
+        using var server = new EndpointServer((_, _) => (0, ""));
         using var endpoint = server.Endpoint();
         using var source = new CancellationTokenSource(100);
         await Assert.ThrowsAnyAsync<OperationCanceledException>(() => endpoint.Generate(["a"], Settings, source.Token));
@@ -102,7 +139,7 @@ public class CompletionsEndpointTests
     public async Task LogLikelihoodsAreThoseOfTheContinuation()
     {
         // One id a character, 0 before: context 0 a b, continuation " c"; the server adds the token it generated.
-        using var server = new Server((request, _) =>
+        using var server = new EndpointServer((request, _) =>
         {
             Assert.True((bool)request["echo"]!);
             Assert.Equal([0, 'a', 'b', ' ', 'c'], request["prompt"]!.AsArray().Select(id => (int)id!));
@@ -121,7 +158,7 @@ public class CompletionsEndpointTests
     [Fact]
     public async Task AServerWithoutEchoIsNamed()
     {
-        using var server = new Server((_, _) => (200, Text("x")));
+        using var server = new EndpointServer((_, _) => (200, Text("x")));
         using var endpoint = server.Endpoint(options => options with { Encode = text => [0, .. text.Select(c => (int)c)] });
         var error = await Assert.ThrowsAsync<EvaluationException>(() => endpoint.Score([new("a", "b")]));
         Assert.Equal(EvaluationFailure.EndpointAnswer, error.Failure);
@@ -132,84 +169,11 @@ public class CompletionsEndpointTests
     public async Task ATaskRunsOverTheEndpoint()
     {
         var task = WordProblemTask.Demo([new("One?", "1.\n#### 1"), new("Two?", "2.\n#### 2")]);
-        using var server = new Server((request, _) => (200, Text(((string)request["prompt"]!).Contains("One") ? "#### 1" : "#### 3")));
+        using var server = new EndpointServer((request, _) => (200, Text(((string)request["prompt"]!).Contains("One") ? "#### 1" : "#### 3")));
         using var endpoint = server.Endpoint();
         Assert.Equal(1, (await Evaluator.Run(task, endpoint)).Main.Right);
     }
 
     private static string Text(string text, string reason = "stop") =>
         new JsonObject { ["choices"] = new JsonArray(new JsonObject { ["index"] = 0, ["text"] = text, ["finish_reason"] = reason }) }.ToJsonString();
-
-    /// <summary>Answers each request with what a function says of it and of how many there were; status 0 never answers.</summary>
-    private sealed class Server : IDisposable
-    {
-        private readonly HttpListener _listener = new();
-        private readonly Func<JsonObject, int, (int Status, string Body)> _answer;
-        private readonly string _address;
-        private int _count;
-
-        public Server(Func<JsonObject, int, (int, string)> answer)
-        {
-            _answer = answer;
-            _address = $"http://127.0.0.1:{FreePort()}/";
-            _listener.Prefixes.Add(_address);
-            _listener.Start();
-            _ = Listen();
-        }
-
-        public System.Collections.Concurrent.ConcurrentQueue<(string Path, string? Authorization, JsonObject Body)> Requests { get; } = new();
-
-        public CompletionsEndpoint Endpoint(Func<CompletionsOptions, CompletionsOptions>? change = null)
-        {
-            var options = new CompletionsOptions(_address, "m") { FirstDelay = TimeSpan.FromMilliseconds(1), Timeout = TimeSpan.FromSeconds(20) };
-            return new CompletionsEndpoint(change is null ? options : change(options));
-        }
-
-        public static int FreePort()
-        {
-            using var socket = new TcpListener(IPAddress.Loopback, 0);
-            socket.Start();
-            return ((IPEndPoint)socket.LocalEndpoint).Port;
-        }
-
-        public void Dispose() => _listener.Abort();
-
-        private async Task Listen()
-        {
-            while (_listener.IsListening)
-            {
-                HttpListenerContext context;
-                try
-                {
-                    context = await _listener.GetContextAsync();
-                }
-                catch (Exception error) when (error is HttpListenerException or ObjectDisposedException)
-                {
-                    return;
-                }
-                _ = Answer(context);
-            }
-        }
-
-        private async Task Answer(HttpListenerContext context)
-        {
-            using var reader = new StreamReader(context.Request.InputStream, Encoding.UTF8);
-            var body = JsonNode.Parse(await reader.ReadToEndAsync())!.AsObject();
-            Requests.Enqueue((context.Request.Url!.AbsolutePath, context.Request.Headers["Authorization"], body));
-            int status;
-            string text;
-            try
-            {
-                (status, text) = _answer(body, Interlocked.Increment(ref _count));
-            }
-            catch (Exception error)
-            {
-                (status, text) = (400, error.Message); // An assertion of the test: shown by the client's error.
-            }
-            if (status == 0) return;
-            context.Response.StatusCode = status;
-            await context.Response.OutputStream.WriteAsync(Encoding.UTF8.GetBytes(text));
-            context.Response.Close();
-        }
-    }
 }

@@ -1,3 +1,4 @@
+using System.Text;
 using NeuronQuant.Display;
 using NeuronQuant.Evaluation;
 using NeuronQuant.Tests.Checkpoints;
@@ -58,6 +59,20 @@ public class EvaluatorTests
         await Evaluator.Run(Demo, model, options);
         Assert.Single(model.Asked);
         Assert.Equal(text, File.ReadAllText(options.SamplesFile!));
+    }
+
+    [Fact]
+    public async Task ASamplesFileWithAByteOrderMarkGoesOn()
+    {
+        using var files = new TestFiles();
+        var options = new EvaluationOptions(SamplesFile: files.PathOf("a.jsonl"), BatchSize: 4, Limit: 8);
+        var first = await Evaluator.Run(Demo, new FakeModel(prompt => "#### 1"), options);
+        byte[] marked = [.. Encoding.UTF8.Preamble, .. File.ReadAllBytes(options.SamplesFile!)];
+        File.WriteAllBytes(options.SamplesFile!, marked);
+        var again = await Evaluator.Run(Demo, new FakeModel(_ => throw new InvalidOperationException("asked again")), options);
+        Assert.Equal(first.Samples.Select(Text), again.Samples.Select(Text));
+        Assert.Equal(marked, File.ReadAllBytes(options.SamplesFile!));
+        Assert.Equal(8, SamplesFile.Read(options.SamplesFile!).Samples.Count);
     }
 
     [Fact]

@@ -1,3 +1,4 @@
+using System.Diagnostics;
 using System.Security.Cryptography;
 using System.Text;
 using System.Text.Json.Nodes;
@@ -29,6 +30,18 @@ public class NfcTests
             Assert.Equal((string)pair![1]!, Nfc.Normalize((string)pair[0]!));
             Assert.Equal((string)pair[1]!, Nfc.Normalize((string)pair[1]!));
         }
+    }
+
+    [Fact]
+    public void ALongRunOfMarksIsOrderedQuickly()
+    {
+        // Class 230 (U+0301) and 220 (U+0323) in turns: the lower class goes first, and "a" takes the first of it (U+1EA1).
+        const int pairs = 200_000;
+        var watch = Stopwatch.StartNew();
+        Assert.Equal("\u1EA1" + new string('\u0323', pairs - 1) + new string('\u0301', pairs),
+            Nfc.Normalize("a" + string.Concat(Enumerable.Repeat("\u0301\u0323", pairs))));
+        // Insertion would move 2 * 10^10 marks, which is a minute; the bound leaves room for a slow machine.
+        Assert.InRange(watch.Elapsed.TotalSeconds, 0, 5);
     }
 
     [Fact]

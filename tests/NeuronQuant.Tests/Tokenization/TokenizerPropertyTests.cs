@@ -76,9 +76,9 @@ public class TokenizerPropertyTests
         for (int round = 0; round < 200; round++)
         {
             var merges = RandomMerges(random);
-            int[] symbols = [.. Enumerable.Range(0, random.Next(1, 60)).Select(_ => random.Next(4))];
+            int[] symbols = [.. Enumerable.Range(0, random.Next(1, 200)).Select(_ => random.Next(4))];
             int[] fast = [.. symbols];
-            Assert.Equal(PlainMerge(symbols, merges), fast[..new PairMerger(merges).Merge(fast)]);
+            Assert.Equal(PlainMerge(symbols, merges), fast[..new PairMerger(Table(merges)).Merge(fast)]);
         }
     }
 
@@ -92,13 +92,51 @@ public class TokenizerPropertyTests
         Assert.InRange(watch.Elapsed.TotalSeconds, 0, 20);
     }
 
+    [Fact]
+    public void AMillionDoubledTokensAreQuick()
+    {
+        // Tokens of 2, 4, 8, ... 64 spaces, whose pairs are all doubled ones.
+        string[] tokens = [.. Enumerable.Range(1, 6).Select(power => new string('Ġ', 1 << power))];
+        (string, string)[] merges = [.. Enumerable.Range(0, 6).Select(power => (new string('Ġ', 1 << power), new string('Ġ', 1 << power)))];
+        var tokenizer = TinyTokenizer.Load(TinyTokenizer.ByteLevel(TinyTokenizer.Llama3, tokens, merges));
+        var watch = Stopwatch.StartNew();
+        Assert.Equal(Enumerable.Repeat(256 + 5, 1_000_000 / 64), tokenizer.Encode(new string(' ', 1_000_000)));
+        // With all doubled pairs in one bucket it takes over 10 s; the bound leaves room for a slow machine.
+        Assert.InRange(watch.Elapsed.TotalSeconds, 0, 5);
+    }
+
+    [Fact]
+    public void WordsOfAPieceMergeAsInTheWhole()
+    {
+        // "a▁" is a merge's product, so a piece is cut before "▁" after b, and not after a.
+        string[] tokens = ["▁", "a", "b", "a▁", "▁b", "a▁b", "bb", "▁▁"];
+        string[] merges = ["a ▁", "▁ b", "b b", "a▁ b", "▁ ▁"];
+        var json = TinyTokenizer.Llama2(tokens, merges);
+        var cut = TinyTokenizer.Load(json);
+        json["model"]!["ignore_merges"] = true; // Is not cut; no whole piece of these texts is a token.
+        var whole = TinyTokenizer.Load(json);
+        var random = new Random(6);
+        for (int round = 0; round < 300; round++)
+        {
+            string text = "b" + string.Concat(Enumerable.Range(0, random.Next(3, 60)).Select(_ => "ab é"[random.Next(4)])) + "é";
+            Assert.Equal(whole.Encode(text), cut.Encode(text));
+        }
+    }
+
     // Rank r makes token 4 + r of two earlier ones.
     private static Dictionary<long, (int Rank, int Merged)> RandomMerges(Random random)
     {
         var merges = new Dictionary<long, (int, int)>();
         for (int rank = 0; rank < 12; rank++)
-            merges.TryAdd(PairMerger.Key(random.Next(4 + rank), random.Next(4 + rank)), (rank, 4 + rank));
+            merges.TryAdd(PairTable.Key(random.Next(4 + rank), random.Next(4 + rank)), (rank, 4 + rank));
         return merges;
+    }
+
+    private static PairTable Table(Dictionary<long, (int Rank, int Merged)> merges)
+    {
+        var table = new PairTable(merges.Count);
+        foreach (var (key, merge) in merges) table.Set((int)(key >> 32), (int)(uint)key, merge.Rank, merge.Merged);
+        return table;
     }
 
     private static int[] PlainMerge(int[] symbols, Dictionary<long, (int Rank, int Merged)> merges)
@@ -107,11 +145,11 @@ public class TokenizerPropertyTests
         while (true)
         {
             var best = Enumerable.Range(0, Math.Max(0, list.Count - 1))
-                .Where(i => merges.ContainsKey(PairMerger.Key(list[i], list[i + 1])))
-                .Select(i => (merges[PairMerger.Key(list[i], list[i + 1])].Rank, Index: i))
+                .Where(i => merges.ContainsKey(PairTable.Key(list[i], list[i + 1])))
+                .Select(i => (merges[PairTable.Key(list[i], list[i + 1])].Rank, Index: i))
                 .DefaultIfEmpty((int.MaxValue, -1)).Min();
             if (best.Item2 < 0) return [.. list];
-            list[best.Item2] = merges[PairMerger.Key(list[best.Item2], list[best.Item2 + 1])].Merged;
+            list[best.Item2] = merges[PairTable.Key(list[best.Item2], list[best.Item2 + 1])].Merged;
             list.RemoveAt(best.Item2 + 1);
         }
     }
