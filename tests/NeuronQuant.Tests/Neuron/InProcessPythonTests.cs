@@ -79,6 +79,16 @@ public sealed class InProcessPythonTests : IDisposable
         Assert.Equal(4.0, benchmark.Result!.TimePerTokenMs); // as the fake says
     }
 
+    [Fact]
+    public async Task An_expression_is_asked_of_Python_and_a_wrong_one_is_named()
+    {
+        Assert.Equal(PythonExpression.NotAsked, await PythonExpression.Evaluate("none", "1"));
+        await (await PythonForTests.InProcess()).DisposeAsync(); // skips where this Python has no library
+        string python = PythonForTests.Interpreter();
+        Assert.Equal("[0, 2, 2, 4, 0, -2]", await PythonExpression.Evaluate(python, "[round(x) for x in (0.5, 1.5, 2.5, 3.5, -0.5, -1.5)]"));
+        Assert.Contains("ZeroDivisionError", (await Assert.ThrowsAsync<NeuronRunException>(() => PythonExpression.Evaluate(python, "1/0"))).Message, StringComparison.Ordinal);
+    }
+
     // The native call lasts eight seconds, and its session is closed after it.
     private static async Task Free()
     {

@@ -67,6 +67,16 @@ internal sealed class Browser : IAsyncDisposable
         Assert.Fail($"not within {limit}: {expression}");
     }
 
+    /// <summary>Moves the pointer through places of the page, with the button held where asked; it is released at the last.</summary>
+    public async Task Pointer(bool held, params (double X, double Y)[] places)
+    {
+        JsonObject Event(string type, (double X, double Y) place) => new() { ["type"] = type, ["x"] = place.X, ["y"] = place.Y, ["button"] = held ? "left" : "none", ["buttons"] = held ? 1 : 0, ["clickCount"] = held ? 1 : 0 };
+        await Ask("Input.dispatchMouseEvent", Event("mouseMoved", places[0]));
+        if (held) await Ask("Input.dispatchMouseEvent", Event("mousePressed", places[0]));
+        foreach (var place in places[1..]) await Ask("Input.dispatchMouseEvent", Event("mouseMoved", place));
+        if (held) await Ask("Input.dispatchMouseEvent", Event("mouseReleased", places[^1]));
+    }
+
     /// <summary>A part of the page as it is painted, as a PNG.</summary>
     public async Task<byte[]> Screenshot(double x, double y, double width, double height)
     {

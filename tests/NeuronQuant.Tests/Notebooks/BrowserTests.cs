@@ -50,6 +50,27 @@ public sealed class BrowserTests(JupyterForTests jupyter) : IClassFixture<Jupyte
         await jupyter.NoEngineIsLeft();
     }
 
+    [Fact]
+    public async Task A_figure_of_the_book_reacts_to_hover_and_zoom_without_a_network()
+    {
+        Assert.SkipUnless(OperatingSystem.IsLinux(), "the browser is started through a shell");
+        Assert.SkipUnless(Browser.Program is not null, "no Chromium on the PATH: install chromium (Debian) to test the figures in a browser");
+        string book = Directory.CreateDirectory(Path.Combine(jupyter.Folder, "book")).FullName;
+        Book.Write([Notebook.Load(Repository.PathOf("notebooks", File02))], [Repository.PathOf("notebooks")], book);
+        await using var browser = await Browser.Open($"file://{book}/{Path.ChangeExtension(File02, ".html")}", Path.Combine(jupyter.Folder, "book-profile"), 1000, 900);
+        const string plot = "[...document.querySelectorAll('.js-plotly-plot')].find(one => one._fullData[0].type == 'bar')";
+        await browser.Until($"{plot}.querySelector('.nsewdrag')", TimeSpan.FromSeconds(30));
+        await browser.Evaluate($"{plot}.scrollIntoView({{block: 'center'}})");
+        var box = (await browser.Evaluate($"(() => {{ const box = {plot}.querySelector('.nsewdrag').getBoundingClientRect(); return {{x: box.x, y: box.y, width: box.width, height: box.height}}; }})()"))!;
+        (double X, double Y) At(double right, double down) => ((double)box["x"]! + (right * (double)box["width"]!), (double)box["y"]! + (down * (double)box["height"]!));
+        // The first bar stands at the left, and is tall: a pointer over its foot is told its value.
+        await browser.Pointer(held: false, At(0.2, 0.9), At(0.03, 0.95), At(0.031, 0.95));
+        await browser.Until($"{plot}.querySelectorAll('.hoverlayer .hovertext').length > 0", TimeSpan.FromSeconds(10));
+        string before = (string)(await browser.Evaluate($"JSON.stringify({plot}._fullLayout.xaxis.range)"))!;
+        await browser.Pointer(held: true, At(0.25, 0.5), At(0.4, 0.52), At(0.6, 0.5));
+        await browser.Until($"JSON.stringify({plot}._fullLayout.xaxis.range) != '{before}'", TimeSpan.FromSeconds(10));
+    }
+
     private static async Task RunAll(Browser browser)
     {
         await browser.Until("Jupyter.notebook.kernel.is_connected() && document.querySelector('.kernel_idle_icon')", TimeSpan.FromSeconds(90));
