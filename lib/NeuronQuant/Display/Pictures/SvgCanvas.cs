@@ -7,7 +7,7 @@ namespace NeuronQuant.Display;
 /// <remarks>
 /// SVG and not a bitmap: it is text, so a notebook's difference can be read, it prints at any size, and the same input gives the same
 /// bytes. No identifiers, no style sheet and no script, because several figures share one page. Attributes that children have in common
-/// belong on a group, which keeps a notebook small. Hover text is the element's <c>title</c>.
+/// belong on a group, which keeps a notebook small.
 /// </remarks>
 internal sealed class SvgCanvas
 {
@@ -27,30 +27,30 @@ internal sealed class SvgCanvas
 
     public void Close() => _text.Append("</g>\n");
 
-    public void Rect(double x, double y, double width, double height, string attributes = "", string? hover = null)
+    public void Rect(double x, double y, double width, double height, string attributes = "")
     {
         _text.Append($"<rect x=\"{Numbers.Coordinate(x)}\" y=\"{Numbers.Coordinate(y)}\" ")
             .Append($"width=\"{Numbers.Coordinate(width)}\" height=\"{Numbers.Coordinate(height)}\"");
-        Finish("rect", attributes, hover);
+        Finish(attributes);
     }
 
-    public void Line(double x1, double y1, double x2, double y2, string attributes = "", string? hover = null)
+    public void Line(double x1, double y1, double x2, double y2, string attributes = "")
     {
         _text.Append($"<line x1=\"{Numbers.Coordinate(x1)}\" y1=\"{Numbers.Coordinate(y1)}\" ")
             .Append($"x2=\"{Numbers.Coordinate(x2)}\" y2=\"{Numbers.Coordinate(y2)}\"");
-        Finish("line", attributes, hover);
+        Finish(attributes);
     }
 
-    public void Circle(double x, double y, double radius, string attributes = "", string? hover = null)
+    public void Circle(double x, double y, double radius, string attributes = "")
     {
         _text.Append($"<circle cx=\"{Numbers.Coordinate(x)}\" cy=\"{Numbers.Coordinate(y)}\" r=\"{Numbers.Coordinate(radius)}\"");
-        Finish("circle", attributes, hover);
+        Finish(attributes);
     }
 
-    public void Path(string commands, string attributes = "", string? hover = null)
+    public void Path(string commands, string attributes = "")
     {
         _text.Append("<path d=\"").Append(commands).Append('"');
-        Finish("path", attributes, hover);
+        Finish(attributes);
     }
 
     public void Text(double x, double y, string content, string attributes = "") =>
@@ -64,10 +64,5 @@ internal sealed class SvgCanvas
         WebUtility.HtmlEncode(string.Concat(text.Where(c => !char.IsControl(c) || c is '\n' or '\t')))
             .Replace("&#39;", "'", StringComparison.Ordinal);
 
-    private void Finish(string element, string attributes, string? hover)
-    {
-        if (attributes.Length > 0) _text.Append(' ').Append(attributes);
-        if (hover is null) _text.Append("/>\n");
-        else _text.Append("><title>").Append(Escape(hover)).Append("</title></").Append(element).Append(">\n");
-    }
+    private void Finish(string attributes) => _text.Append(attributes.Length > 0 ? " " : "").Append(attributes).Append("/>\n");
 }

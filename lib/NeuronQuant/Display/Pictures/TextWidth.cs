@@ -10,19 +10,6 @@ internal static class TextWidth
     /// <summary>Pixels.</summary>
     public static double Of(string text, double fontSize) => fontSize * text.Sum(Width);
 
-    /// <summary>Breaks a text into lines that fit, at spaces; a longer last line is cut with an ellipsis.</summary>
-    public static string[] Wrap(string text, double fontSize, double width, int maxLines)
-    {
-        var lines = new List<string> { "" };
-        foreach (var word in text.Split(' ', StringSplitOptions.RemoveEmptyEntries))
-        {
-            var longer = lines[^1].Length == 0 ? word : lines[^1] + " " + word;
-            if (lines[^1].Length == 0 || lines.Count == maxLines || Of(longer, fontSize) <= width) lines[^1] = longer;
-            else lines.Add(word);
-        }
-        return [.. lines.Select(line => Cut(line, fontSize, width))];
-    }
-
     /// <summary>The text, or as much of it as fits followed by an ellipsis.</summary>
     public static string Cut(string text, double fontSize, double width)
     {
