@@ -54,6 +54,7 @@ public static class Workbook
     public static WorkbookStatus Start()
     {
         NotebookFormatting.Register();
+        KernelWarnings.Register();
         if (!IsHeadless) KernelInterrupt.Register();
         return new WorkbookStatus(Manifest.LibraryVersion, Packages.All());
     }

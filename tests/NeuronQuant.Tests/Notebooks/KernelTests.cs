@@ -17,11 +17,11 @@ public sealed class KernelTests(JupyterForTests jupyter) : IClassFixture<Jupyter
     }
 
     [Fact]
-    public async Task A_notebook_gives_there_what_it_gives_to_nq_run()
+    public async Task A_notebook_that_calls_torch_gives_there_what_it_gives_to_nq_run()
     {
         _ = JupyterForTests.Python;
         jupyter.Install();
-        string path = Repository.PathOf("notebooks", "00-start-here.ipynb"), folder = Directory.CreateDirectory(Path.Combine(jupyter.Folder, "executed")).FullName;
+        string path = Repository.PathOf("notebooks", "02-quantize-sixteen-weights.ipynb"), folder = Directory.CreateDirectory(Path.Combine(jupyter.Folder, "executed")).FullName;
         await jupyter.Script("kernel_notebooks.py", TimeSpan.FromMinutes(3), "execute", folder, path);
         Assert.Null(new NotebookComparer(Notebook.Load(path), Notebook.Load(Path.Combine(folder, Path.GetFileName(path))), 1e-4).FirstDifference());
         await jupyter.NoEngineIsLeft();
