@@ -14,6 +14,7 @@ import sys
 import tempfile
 
 from . import adapter, endings
+from . import conformance as checks
 from . import environment as machine
 from . import monitor, weights
 from .protocol import BridgeError
@@ -188,23 +189,8 @@ def conformance(session):
     """Compares the folder byte by byte with what NxD Inference itself would have quantized: the first thing to do on a host, on a toy model."""
     model = _opened(session)
     folder = session.config.neuron_config.quantized_checkpoints_path
-    # Biases that a layer does not have are there as None; save_quantized_state_dict prunes them in the same way.
-    state = {name: tensor for name, tensor in type(model).generate_quantized_state_dict(session.model_path, session.config).items() if tensor is not None}
-    written = weights.tensors_of(folder)
-    differences, compared = [], 0
-    torch = _import("torch")
-    for name, tensor in sorted(state.items()):
-        name = weights.canonical(name)
-        if name not in written:
-            differences.append({"tensor": name, "difference": "missing in the folder"})
-        elif name.endswith(".scale") or written[name][0] in ("I8", "F8_E4M3", "F8_E5M2"):
-            compared += 1
-            theirs, ours = tensor.contiguous().reshape(-1).view(torch.uint8).numpy().tobytes(), weights.bytes_of(written[name])
-            if theirs != ours:
-                count = sum(a != b for a, b in zip(theirs, ours)) + abs(len(theirs) - len(ours))
-                differences.append({"tensor": name, "difference": f"{count} of {len(ours)} bytes"})
-    differences.extend({"tensor": name, "difference": "not in NxD's state"} for name in sorted(set(written) - {weights.canonical(key) for key in state}))
-    return {"tensors": compared, "differences": differences, "equal": not differences}
+    state = type(model).generate_quantized_state_dict(session.model_path, session.config)
+    return checks.compare(state, folder, checks.is_tied(session.model_path), _import("torch"))
 
 
 def _import(name):
@@ -286,4 +272,5 @@ def _adapter(session):
 CALLS = {
     "set_environment": set_environment, "environment": environment, "open": open_model, "quantize": quantize, "compile": compile_model, "load": load,
     "generate": generate, "logits": logits, "agreement": agreement, "benchmark": benchmark, "memory": memory, "conformance": conformance,
+    "conformance_bytes": checks.bytes_only,
 }

@@ -2,7 +2,7 @@
 
 Each function names the lines that it follows. The fault of that release is here too: prepare_inputs_for_generation reads a name that the module
 does not define. FAKE_NXDI_RELEASE=head plays the release that has it repaired (PR 136); FAKE_NXDI=generate:unwrapped goes round a repair
-from outside. Every prompt gets the answer of FAKE_NXDI_ANSWER; rows with answers of their own are divided by "|" there, and "\\x02" ends a row.
+from outside. Every prompt gets the answer of FAKE_NXDI_ANSWER; rows with answers of their own are divided by "|" there, and an answer that is over ends with token 2.
 """
 import json
 import os
@@ -49,7 +49,8 @@ class HuggingFaceGenerationAdapter:
         for _ in range(generation_config.max_new_tokens):
             inputs = self.prepare_inputs_for_generation(Tensor(rows), attention_mask=attention_mask)
             outputs = self.forward(**inputs, return_dict=True)
-            steps.append(Tensor(outputs.logits))
+            if generation_config.output_logits:
+                steps.append(Tensor(outputs.logits()))
             tokens = [generation_config.pad_token_id if done else token for token, done in zip(outputs.tokens, finished)]
             rows = [[*row, token] for row, token in zip(rows, tokens)]
             for i, row in enumerate(rows):

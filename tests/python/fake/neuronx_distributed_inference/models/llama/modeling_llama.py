@@ -87,12 +87,14 @@ class NeuronLlamaForCausalLM:
         answers = os.environ.get("FAKE_NXDI_ANSWER", " The answer is 7.\n#### 7").split("|")
         place = len(rows[0]) - self._prompts
         tokens = [ord(text[place]) if place < len(text) else 2 for text in (answers[i % len(answers)] for i in range(len(rows)))]
-        logits = [[float(token), 0.5] for token in tokens]
-        if first and max(map(max, rows)) < self.config.vocab_size:
-            folder = self.neuron_config.quantized_checkpoints_path if self.neuron_config.quantized else self.model_path
-            known = [[token for token, real in zip(row, mask) if real] for row, mask in zip(rows, attention_mask.tolist())]
-            logits = [second.logits(self.config, folder, ids) for ids in known]
-        return SimpleNamespace(tokens=tokens, logits=logits)
+        known = first and max(map(max, rows)) < self.config.vocab_size
+        real = [[token for token, is_real in zip(row, mask) if is_real] for row, mask in zip(rows, attention_mask.tolist())]
+        return SimpleNamespace(tokens=tokens, logits=lambda: self._logits(real) if known else [[float(token), 0.5] for token in tokens])
+
+    def _logits(self, rows):
+        """In plain Python they take seconds, so they are computed for those who ask."""
+        folder = self.neuron_config.quantized_checkpoints_path if self.neuron_config.quantized else self.model_path
+        return [second.logits(self.config, folder, ids) for ids in rows]
 
     def forward_with_hook(self, input_ids=None, attention_mask=None, return_dict=None, tensor_capture_hook=None):
         """models/model_base.py:3333 at head: the key is taken."""
