@@ -5,15 +5,15 @@ of scales and of modules is said again. fp8 is not here: torch 1.13, which Debia
 """
 import torch
 
-EPSILON = torch.finfo(torch.float32).eps  # observer.py:47: the least scale
+EPSILON = torch.finfo(torch.float32).eps  # observer.py:116: the least scale
 
 
 def quantize_pytorch_model_per_channel_symmetric(float_model, inplace=False, dtype=torch.int8, modules_to_not_convert=None):
-    """Lines 210-234, with the observer's scale: the largest magnitude of a row over half of the 255 steps between -128 and 127."""
+    """Lines 210-234, with the scale of PerChannelAbsMaxObserver (observer.py:105-116): the largest magnitude of a row over 127."""
     kept = [name for name, _ in float_model.named_modules() if any(entry in name for entry in modules_to_not_convert or [])]  # lines 12-32
 
     def quantize(weight):
-        scales = torch.clamp(weight.abs().amax(dim=1) / (float(127 - -128) / 2), min=EPSILON)
+        scales = torch.clamp(weight.abs().amax(dim=1) / 127.0, min=EPSILON)
         return torch.quantize_per_channel(weight, scales, torch.zeros(len(scales), dtype=torch.int64), 0, torch.qint8)
 
     return _swapped(float_model, dtype, kept, quantize)
