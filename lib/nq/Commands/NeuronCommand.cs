@@ -17,10 +17,11 @@ internal static class NeuronCommand
         var file = new Argument<string>("CONFIG") { Description = "A JSON file with the options of NeuronConfig; see data/neuron." };
         var model = new Option<string?>("--model") { Description = "The model: a folder with config.json; with its weights, the quantized folder is audited as well." };
         var sdk = new Option<string?>("--sdk") { Description = "The release of the Neuron SDK to judge by; 2.28.1 unless the file says another." };
+        var compiled = new Option<string?>("--compiled") { Description = "A compiled folder: its own neuron_config.json is compared with the options." };
         var json = Arguments.Json();
-        var command = new Command("check", "Check a NeuronConfig against everything that is known to go wrong.") { file, model, sdk, json };
+        var command = new Command("check", "Check a NeuronConfig against everything that is known to go wrong.") { file, model, sdk, compiled, json };
         command.SetAction((result, cancellation) => Task.Run(() => Run(
-            result.GetRequiredValue(file), result.GetValue(model), result.GetValue(sdk), result.GetValue(json), cancellation)));
+            result.GetRequiredValue(file), result.GetValue(model), result.GetValue(sdk), result.GetValue(compiled), result.GetValue(json), cancellation)));
         return command;
     }
 
@@ -107,12 +108,13 @@ internal static class NeuronCommand
         return works ? 0 : 1;
     }
 
-    private static int Run(string file, string? modelPath, string? sdk, bool json, CancellationToken cancellation)
+    private static int Run(string file, string? modelPath, string? sdk, string? compiled, bool json, CancellationToken cancellation)
     {
         var setup = NeuronSetup.Read(file, sdk is null ? null : NeuronSdk.Parse(sdk));
         var model = modelPath is null ? null : ModelFolder.Config(modelPath);
         using var source = modelPath is null ? null : ModelFolder.Weights(modelPath);
         var report = NeuronConfigCheck.Run(setup, model, source, cancellation);
+        if (compiled is not null) report = report with { Findings = [.. SavedConfig.Compare(setup.Config, compiled), .. report.Findings] };
         if (json)
         {
             CommandOutput.Json(new { report.Passed, sdk = $"{setup.Sdk}", setup.ModelClass, setup.Instance, report.Findings, report.Notes, neuron_config = setup.Config.ToJsonObject() });
