@@ -13,6 +13,8 @@ import os
 import sys
 import tempfile
 
+from . import adapter, endings
+from . import conformance as checks
 from . import environment as machine
 from . import monitor, weights
 from .protocol import BridgeError
@@ -130,13 +132,13 @@ def generate(session, prompts, max_new_tokens, stops=()):
     for batch, count in _batches(session, prompts):
         output, width, tokenizer = _generate(session, batch, max_new_tokens, stop_strings=list(stops) or None)
         for row in output.sequences.tolist()[:count]:
-            new = _until_end(session, row[width:])
-            answers.append({"ids": new, "text": tokenizer.decode(new, skip_special_tokens=True), "truncated": len(new) >= max_new_tokens})
+            new, ended = endings.answer(row[width:], _ends(session), tokenizer.pad_token_id, tokenizer, stops)
+            answers.append({"ids": new, "text": tokenizer.decode(new, skip_special_tokens=True), "truncated": not ended})
     return {"answers": answers}
 
 
 def logits(session, prompts=None, max_new_tokens=1, ids=None):
-    """The logits of each new token, [token][vocabulary], after texts or after token ids of one length. With sampling on the device, output_logits
+    """The logits of each new token up to the end token, [token][vocabulary], after texts or after token ids of one length. With sampling on the device, output_logits
     must have been compiled in."""
     if (prompts is None) == (ids is None):
         raise BridgeError("Give either prompts or ids.")
@@ -147,7 +149,10 @@ def logits(session, prompts=None, max_new_tokens=1, ids=None):
     for batch, count in _batches(session, prompts if ids is None else ids):
         output, width, _ = _generate(session, batch, max_new_tokens, output_logits=True)
         steps = [step.tolist() for step in output.logits]
-        rows.extend({"ids": output.sequences.tolist()[i][width:], "logits": [step[i] for step in steps]} for i in range(count))
+        for i in range(count):
+            new = output.sequences.tolist()[i][width:]
+            last = next((position + 1 for position, token in enumerate(new) if token in _ends(session)), len(new))  # what follows is padding
+            rows.append({"ids": new[:last], "logits": [step[i] for step in steps[:last]]})
     return {"rows": rows}
 
 
@@ -166,6 +171,7 @@ def benchmark(session, runs=20, report_path=None):
     """benchmark_sampling and its report; greedy, so that the end token cannot shorten a run where sampling is on the device."""
     model = _loaded(session)
     module, transformers = _import("neuronx_distributed_inference.utils.benchmark"), _import("transformers")
+    _adapter(session)
     generation = transformers.GenerationConfig(do_sample=False, top_k=1, top_p=1.0, temperature=1.0, **_special(session))
     with tempfile.TemporaryDirectory() as folder:
         path = report_path or os.path.join(folder, "benchmark_report.json")
@@ -183,23 +189,8 @@ def conformance(session):
     """Compares the folder byte by byte with what NxD Inference itself would have quantized: the first thing to do on a host, on a toy model."""
     model = _opened(session)
     folder = session.config.neuron_config.quantized_checkpoints_path
-    # Biases that a layer does not have are there as None; save_quantized_state_dict prunes them in the same way.
-    state = {name: tensor for name, tensor in type(model).generate_quantized_state_dict(session.model_path, session.config).items() if tensor is not None}
-    written = weights.tensors_of(folder)
-    differences, compared = [], 0
-    torch = _import("torch")
-    for name, tensor in sorted(state.items()):
-        name = weights.canonical(name)
-        if name not in written:
-            differences.append({"tensor": name, "difference": "missing in the folder"})
-        elif name.endswith(".scale") or written[name][0] in ("I8", "F8_E4M3", "F8_E5M2"):
-            compared += 1
-            theirs, ours = tensor.contiguous().reshape(-1).view(torch.uint8).numpy().tobytes(), weights.bytes_of(written[name])
-            if theirs != ours:
-                count = sum(a != b for a, b in zip(theirs, ours)) + abs(len(theirs) - len(ours))
-                differences.append({"tensor": name, "difference": f"{count} of {len(ours)} bytes"})
-    differences.extend({"tensor": name, "difference": "not in NxD's state"} for name in sorted(set(written) - {weights.canonical(key) for key in state}))
-    return {"tensors": compared, "differences": differences, "equal": not differences}
+    state = type(model).generate_quantized_state_dict(session.model_path, session.config)
+    return checks.compare(state, folder, checks.is_tied(session.model_path), _import("torch"))
 
 
 def _import(name):
@@ -233,7 +224,7 @@ def _tokenizer(session):
 
 def _special(session):
     tokenizer = _tokenizer(session)
-    return {"pad_token_id": tokenizer.pad_token_id, "eos_token_id": tokenizer.eos_token_id}
+    return {"pad_token_id": tokenizer.pad_token_id, "eos_token_id": _ends(session)}
 
 
 def _batches(session, prompts):
@@ -256,22 +247,30 @@ def _generate(session, prompts, max_new_tokens, **extra):
     if width > limits.max_context_length or width + max_new_tokens > limits.max_length:
         raise BridgeError(f"A prompt has {width} tokens and its answer may have {max_new_tokens}; compiled were max_context_length "
                           f"{limits.max_context_length} and max_length {limits.max_length}. Shorten the prompt, or compile for longer ones.")
-    transformers, adapter = _import("transformers"), _import("neuronx_distributed_inference.utils.hf_adapter")
+    transformers = _import("transformers")
     generation = transformers.GenerationConfig(do_sample=False, top_k=1, max_new_tokens=max_new_tokens, return_dict_in_generate=True,
                                                output_logits=extra.pop("output_logits", False), **_special(session))
     if extra.get("stop_strings"):
         extra["tokenizer"] = tokenizer
-    output = adapter.HuggingFaceGenerationAdapter(model).generate(input_ids, attention_mask=mask, generation_config=generation,
+    output = _adapter(session)(model).generate(input_ids, attention_mask=mask, generation_config=generation,
                                                                   **{name: value for name, value in extra.items() if value is not None})
     return output, width, tokenizer
 
 
-def _until_end(session, ids):
-    end = _tokenizer(session).eos_token_id
-    return ids[:ids.index(end)] if end in ids else ids
+def _ends(session):
+    return endings.end_tokens(session.model_path, _tokenizer(session))
+
+
+def _adapter(session):
+    """The adapter's class, mended where its release needs it."""
+    module = _import("neuronx_distributed_inference.utils.hf_adapter")
+    for mended in adapter.repair(module, session.model):
+        session.log(f"NxD Inference's generation adapter: {mended}")
+    return module.HuggingFaceGenerationAdapter
 
 
 CALLS = {
     "set_environment": set_environment, "environment": environment, "open": open_model, "quantize": quantize, "compile": compile_model, "load": load,
     "generate": generate, "logits": logits, "agreement": agreement, "benchmark": benchmark, "memory": memory, "conformance": conformance,
+    "conformance_bytes": checks.bytes_only,
 }

@@ -1,4 +1,5 @@
 """The bridge's functions against the fake: signatures, names, checkpoint folders, refusals."""
+import inspect
 import json
 import logging
 import os
@@ -8,12 +9,13 @@ import subprocess
 import sys
 import tempfile
 import time
+import types
 import unittest
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path[:0] = [os.path.join(HERE, "fake"), os.path.join(HERE, "..", "..", "lib")]
 
-from neuron_bridge import environment, functions, inside, monitor, protocol  # noqa: E402
+from neuron_bridge import adapter, endings, environment, functions, inside, monitor, protocol  # noqa: E402
 
 CONFIG = {"hidden_size": 8, "intermediate_size": 12, "num_hidden_layers": 2, "num_attention_heads": 4, "num_key_value_heads": 2, "vocab_size": 16,
           "max_position_embeddings": 64, "rope_theta": 10000.0, "rms_norm_eps": 1e-5, "hidden_act": "silu"}
@@ -101,6 +103,32 @@ class BridgeTest(unittest.TestCase):
         other = self.call("agreement", prompts=["a"], expected=[same[:6] + [9, 9]], max_new_tokens=8)
         self.assertEqual((0.75, 6), (other["rate"], other["rows"][0]["first_difference"]))
 
+    @unittest.skipIf(os.environ.get("FAKE_NXDI_RELEASE") == "head", "that release has the repair")
+    def test_without_its_repair_the_adapter_of_2_28_fails_as_the_real_one_does(self):
+        self.loaded()
+        os.environ["FAKE_NXDI"] = "generate:unwrapped"
+        with self.assertRaisesRegex(NameError, "name 'tensor_capture_hook' is not defined"):
+            self.call("generate", prompts=["a"], max_new_tokens=1)
+
+    def test_a_finished_row_is_cut_at_any_end_token_and_is_not_truncated(self):
+        with open(os.path.join(self.model, "generation_config.json"), "w", encoding="utf-8") as file:
+            json.dump({"eos_token_id": [2, ord("!")]}, file)
+        os.environ["FAKE_NXDI_ANSWER"] = "yes!never|a longer answer"
+        self.loaded()
+        short, long = self.call("generate", prompts=["a", "b"], max_new_tokens=8)["answers"]
+        self.assertEqual(("yes", False), (short["text"], short["truncated"]))
+        self.assertEqual(("a longer", True), (long["text"], long["truncated"]))
+        rows = self.call("logits", prompts=["a", "b"], max_new_tokens=8)["rows"]
+        self.assertEqual([4, 8], [len(row["logits"]) for row in rows])  # the end token counts, its padding does not
+        self.assertEqual([4, 8], [len(row["ids"]) for row in rows])
+
+    def test_a_row_that_a_stop_string_ended_is_not_truncated(self):
+        os.environ["FAKE_NXDI_ANSWER"] = "7;and more|a longer answer"
+        self.loaded()
+        short, long = self.call("generate", prompts=["a", "b"], max_new_tokens=6, stops=[";"])["answers"]
+        self.assertEqual(("7;", False), (short["text"], short["truncated"]))
+        self.assertEqual(("a long", True), (long["text"], long["truncated"]))
+
     def test_the_folder_must_hold_what_the_exclusions_say(self):
         self.loaded(keep=("lm_head",), modules_to_not_convert=["lm_head"])
         with self.assertRaisesRegex(RuntimeError, "Cannot find lm_head.scale"):
@@ -150,6 +178,65 @@ class BridgeTest(unittest.TestCase):
     def test_an_fp8_cache_needs_both_variables(self):
         with self.assertRaisesRegex(AssertionError, "UNSAFE_FP8FNCAST"):
             self.open(kv_cache_quant=True, kv_quant_config={})
+
+
+class AdapterTest(unittest.TestCase):
+    """The repair on classes of its own: what each release lacks, and what is left alone."""
+
+    @staticmethod
+    def release(source, forward):
+        module = types.ModuleType("adapter_of_a_release")
+        exec(source, module.__dict__)  # pylint: disable=exec-used - a module of its own, so that the global is missing there
+        return module, types.SimpleNamespace(forward=forward)
+
+    FAULTY = """class HuggingFaceGenerationAdapter:
+    def prepare_inputs_for_generation(self, input_ids, **kwargs):
+        return {"input_ids": input_ids, "tensor_capture_hook": tensor_capture_hook}
+"""
+    REPAIRED = FAULTY.replace("        return", "        tensor_capture_hook = kwargs.get('tensor_capture_hook')\n        return")
+
+    def prepared(self, module, model):
+        one = module.HuggingFaceGenerationAdapter()
+        one.neuron_model = model
+        return model.forward(**one.prepare_inputs_for_generation(5))
+
+    def test_both_faults_of_2_28_are_mended_once(self):
+        module, model = self.release(self.FAULTY, lambda input_ids: input_ids)
+        self.assertEqual(2, len(adapter.repair(module, model)))
+        self.assertEqual([], adapter.repair(module, model))
+        self.assertEqual(5, self.prepared(module, model))
+        self.assertIn("kwargs", inspect.signature(module.HuggingFaceGenerationAdapter.prepare_inputs_for_generation).parameters)
+
+    def test_a_repaired_release_is_left_as_it_is(self):
+        for forward in (lambda input_ids, tensor_capture_hook: input_ids, lambda **inputs: inputs["input_ids"]):
+            module, model = self.release(self.REPAIRED, forward)
+            before = module.HuggingFaceGenerationAdapter.prepare_inputs_for_generation
+            self.assertEqual([], adapter.repair(module, model))
+            self.assertIs(before, module.HuggingFaceGenerationAdapter.prepare_inputs_for_generation)
+            self.assertFalse(hasattr(module, "tensor_capture_hook"))
+            self.assertEqual(5, self.prepared(module, model))
+
+    def test_a_model_that_takes_the_key_keeps_it_beside_one_that_does_not(self):
+        module, model = self.release(self.FAULTY, lambda input_ids: input_ids)
+        adapter.repair(module, model)
+        self.assertEqual(None, self.prepared(module, types.SimpleNamespace(forward=lambda input_ids, tensor_capture_hook: tensor_capture_hook)))
+
+
+class EndingsTest(unittest.TestCase):
+    TOKENIZER = types.SimpleNamespace(eos_token_id=9, decode=lambda ids, skip_special_tokens: "".join(map(str, ids)))
+
+    def test_end_tokens_come_from_both_files_and_else_from_the_tokenizer(self):
+        with tempfile.TemporaryDirectory() as folder:
+            self.assertEqual([9], endings.end_tokens(folder, self.TOKENIZER))
+            for name, value in (("config.json", 2), ("generation_config.json", [2, 5])):
+                with open(os.path.join(folder, name), "w", encoding="utf-8") as file:
+                    json.dump({"eos_token_id": value}, file)
+            self.assertEqual([2, 5], endings.end_tokens(folder, self.TOKENIZER))
+
+    def test_padding_after_a_stop_is_cut_and_padding_without_one_is_an_answer(self):
+        self.assertEqual(([7, 8], True), endings.answer([7, 8, 0, 0], [2], 0, self.TOKENIZER, ["78"]))
+        self.assertEqual(([7, 8, 0], False), endings.answer([7, 8, 0], [2], 0, self.TOKENIZER, ["9"]))
+        self.assertEqual(([7], True), endings.answer([7, 5, 0], [2, 5], 0, self.TOKENIZER))
 
 
 class ReportTest(unittest.TestCase):

@@ -17,10 +17,11 @@ internal static class NeuronCommand
         var file = new Argument<string>("CONFIG") { Description = "A JSON file with the options of NeuronConfig; see data/neuron." };
         var model = new Option<string?>("--model") { Description = "The model: a folder with config.json; with its weights, the quantized folder is audited as well." };
         var sdk = new Option<string?>("--sdk") { Description = "The release of the Neuron SDK to judge by; 2.28.1 unless the file says another." };
+        var compiled = new Option<string?>("--compiled") { Description = "A compiled folder: its own neuron_config.json is compared with the options." };
         var json = Arguments.Json();
-        var command = new Command("check", "Check a NeuronConfig against everything that is known to go wrong.") { file, model, sdk, json };
+        var command = new Command("check", "Check a NeuronConfig against everything that is known to go wrong.") { file, model, sdk, compiled, json };
         command.SetAction((result, cancellation) => Task.Run(() => Run(
-            result.GetRequiredValue(file), result.GetValue(model), result.GetValue(sdk), result.GetValue(json), cancellation)));
+            result.GetRequiredValue(file), result.GetValue(model), result.GetValue(sdk), result.GetValue(compiled), result.GetValue(json), cancellation)));
         return command;
     }
 
@@ -47,14 +48,16 @@ internal static class NeuronCommand
             DefaultValueFactory = _ => DeviceOptions.Auto,
         };
         var tp = new Option<int>("--tp") { Description = "tp_degree: NeuronCores that share the model.", DefaultValueFactory = _ => 2 };
+        var bytes = new Option<bool>("--bytes-only") { Description = "Compare the bytes alone: any Python with torch and neuronx_distributed will do, and no device is needed." };
         var standIn = new Option<string?>("--stand-in") { Description = "A folder that stands in for NxD Inference, for tests.", Hidden = true };
         var json = Arguments.Json();
         const string does = "Compare our codes with NxD's own on a small model, then compile, load and ask it.";
-        var command = new Command("conformance", does) { model, output, python, tp, standIn, json };
+        var command = new Command("conformance", does) { model, output, python, tp, bytes, standIn, json };
         command.SetAction((result, cancellation) =>
         {
             string folder = result.GetRequiredValue(output);
             var options = new DeviceOptions(result.GetRequiredValue(python), Path.Combine(folder, "graphs"), result.GetValue(standIn) ?? "");
+            if (result.GetValue(bytes)) return Task.Run(() => ConformBytes(result.GetRequiredValue(model), folder, options, result.GetValue(json), cancellation));
             return Task.Run(() => Conform(HubCache.Resolve(result.GetRequiredValue(model)), folder, options, result.GetValue(tp), result.GetValue(json), cancellation));
         });
         return command;
@@ -68,6 +71,16 @@ internal static class NeuronCommand
         if (json) CommandOutput.Json(new { report.Passed, stand_in = report.StandIn, report.Bytes, report.Logits, report.Prompt, report.OnDevice, report.InEngine });
         else CommandOutput.Show(report.ToDataFrame());
         return report.Passed ? 0 : 1;
+    }
+
+    private static async Task<int> ConformBytes(string model, string output, DeviceOptions options, bool json, CancellationToken cancellation)
+    {
+        if (options.Python == DeviceOptions.None) throw new UsageException("--python none runs nothing: name an interpreter, or leave the option out.");
+        var report = await BytesConformance.Run(model, Path.Combine(output, "quantized"), options.ToChildProcess(), log: json ? null : line => Terminal.WriteNote(line), cancellation: cancellation);
+        if (json) CommandOutput.Json(new { passed = report.Bytes.Equal, report.Bytes, BytesReport.Meaning });
+        else CommandOutput.Show(report.ToDataFrame());
+        if (!json) CommandOutput.Note(BytesReport.Meaning);
+        return report.Bytes.Equal ? 0 : 1;
     }
 
     private static int Serve(ServingRequest request, bool json)
@@ -95,12 +108,13 @@ internal static class NeuronCommand
         return works ? 0 : 1;
     }
 
-    private static int Run(string file, string? modelPath, string? sdk, bool json, CancellationToken cancellation)
+    private static int Run(string file, string? modelPath, string? sdk, string? compiled, bool json, CancellationToken cancellation)
     {
         var setup = NeuronSetup.Read(file, sdk is null ? null : NeuronSdk.Parse(sdk));
         var model = modelPath is null ? null : ModelFolder.Config(modelPath);
         using var source = modelPath is null ? null : ModelFolder.Weights(modelPath);
         var report = NeuronConfigCheck.Run(setup, model, source, cancellation);
+        if (compiled is not null) report = report with { Findings = [.. SavedConfig.Compare(setup.Config, compiled), .. report.Findings] };
         if (json)
         {
             CommandOutput.Json(new { report.Passed, sdk = $"{setup.Sdk}", setup.ModelClass, setup.Instance, report.Findings, report.Notes, neuron_config = setup.Config.ToJsonObject() });

@@ -122,6 +122,7 @@ public abstract class NeuronSessionTests : IDisposable
     [InlineData("compile:disk", NeuronFailure.DiskFull, "No space left")]
     [InlineData("load:oom", NeuronFailure.OutOfMemory, "tp_degree")]
     [InlineData("load:busy", NeuronFailure.DeviceBusy, "neuron-ls")]
+    [InlineData("generate:unwrapped", NeuronFailure.AdapterFault, "hf_adapter.py:313")] // 2.28's fault, the bridge's repair taken away
     public async Task A_failure_has_a_name_and_a_remedy(string trouble, NeuronFailure failure, string words)
     {
         var host = await Host(trouble);
@@ -132,7 +133,7 @@ public abstract class NeuronSessionTests : IDisposable
         Assert.NotEqual("", error.Remedy);
         if (failure == NeuronFailure.CompileFailed) Assert.Equal("NCC_IXCG856", Assert.Single(error.Codes));
         Assert.Contains("Traceback", error.Traceback, StringComparison.Ordinal);
-        _session.AssertNothingLeft(null, null, compiled: trouble.StartsWith("load", StringComparison.Ordinal));
+        _session.AssertNothingLeft(null, null, compiled: !trouble.StartsWith("compile", StringComparison.Ordinal));
     }
 
     [Fact]

@@ -11,6 +11,19 @@ internal static class PythonForTests
 
     public static string Fake => Repository.PathOf("tests", "python", "fake");
 
+    private static readonly Lazy<string?> FoundTorch = new(() => new[] { "/usr/bin/python3", "python3" }
+        .FirstOrDefault(program => IsNewEnough(program) && Run(program, "-c", "import torch, numpy").GetAwaiter().GetResult().Code == 0));
+
+    /// <summary>NxD's quantization functions restated on torch, for <see cref="InterpreterWithTorch"/>.</summary>
+    public static string Restated => Repository.PathOf("tests", "python", "restated");
+
+    /// <summary>A Python with the real torch, such as Debian's python3-torch gives; without one the test is skipped and says so.</summary>
+    public static string InterpreterWithTorch()
+    {
+        Assert.SkipUnless(FoundTorch.Value is not null, "no Python with torch: NxD's formulas were not computed by it");
+        return FoundTorch.Value!;
+    }
+
     public static string Interpreter()
     {
         Assert.SkipUnless(Found.Value is not null, "no Python of 3.10 or newer on the PATH: the bridge was not run");

@@ -29,7 +29,8 @@ public sealed record DeviceOptions(string Python, string CacheFolder, string Sta
         };
     }
 
-    internal ChildProcessOptions ToChildProcess()
+    /// <summary>The child process that these options ask for.</summary>
+    public ChildProcessOptions ToChildProcess()
     {
         string? interpreter = Python == Auto ? null : Python;
         if (StandIn.Length == 0) return new ChildProcessOptions(interpreter);

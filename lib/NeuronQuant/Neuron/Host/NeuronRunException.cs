@@ -15,6 +15,9 @@ public enum NeuronFailure
     /// <summary>Another release of the SDK than the configuration was checked for.</summary>
     WrongSdk,
 
+    /// <summary>The generation adapter of SDK 2.27 or 2.28 has its fault: it uses the name tensor_capture_hook, which is defined nowhere.</summary>
+    AdapterFault,
+
     /// <summary>The machine has no Neuron device.</summary>
     NoDevice,
 

@@ -11,6 +11,8 @@ internal static class PythonErrors
     private static readonly (NeuronFailure Failure, string[] Signs, string Remedy)[] Known =
     [
         (NeuronFailure.NxdiMissing, ["is not installed in"], ""), // The bridge's own message has the remedy.
+        (NeuronFailure.AdapterFault, ["'tensor_capture_hook'"], "It is a fault of NxD Inference 2.28 (utils/hf_adapter.py:313; models/model_base.py:3355 then refuses the key), mended in later releases. "
+            + "Generate through the bridge, which mends it in memory, or copy the lines that NeuronScript writes."),
         (NeuronFailure.DiskFull, ["No space left on device", "Disk quota exceeded"], "Free space on the disk of the compile cache and of /var/tmp, then run again."),
         (NeuronFailure.DeviceBusy, ["NRT_RESOURCE", "Core(s) not available"], "Another process holds the cores: find it with neuron-ls and end it, or choose cores with NEURON_RT_VISIBLE_CORES."),
         (NeuronFailure.OutOfMemory, ["RESOURCE_EXHAUSTED", "Allocation Failure", "Failed to allocate", "MemoryError", "Cannot allocate memory"], "Raise tp_degree, quantize, use an fp8 cache or ask for a smaller batch or sequence; nq plan counts them."),

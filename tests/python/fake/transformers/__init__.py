@@ -43,4 +43,4 @@ class AutoTokenizer:
         return [self.decode(row, skip_special_tokens) for row in sequences.tolist()]
 
     def decode(self, ids, skip_special_tokens):
-        return "".join(chr(token) for token in ids if token > 2 or not skip_special_tokens)
+        return "".join(chr(token) for token in ids if token > 3 or not skip_special_tokens)

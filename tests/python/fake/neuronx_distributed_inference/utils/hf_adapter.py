@@ -1,17 +1,21 @@
-"""The generation adapter: a fixed batch, right padding, greedy. Every prompt gets the answer of FAKE_NXDI_ANSWER.
+"""The generation adapter, with the behaviour of utils/hf_adapter.py at SDK 2.28 (nxdi cd3abf3): a fixed batch, right padding, greedy.
 
-Logits of the first new token are computed from the loaded weights; those of later tokens, and of a prompt with characters that the vocabulary
-lacks, are two made-up values."""
+Each function names the lines that it follows. The fault of that release is here too: prepare_inputs_for_generation reads a name that the module
+does not define. FAKE_NXDI_RELEASE=head plays the release that has it repaired (PR 136); FAKE_NXDI=generate:unwrapped goes round a repair
+from outside. Every prompt gets the answer of FAKE_NXDI_ANSWER; rows with answers of their own are divided by "|" there, and an answer that is over ends with token 2.
+"""
 import json
 import os
 from types import SimpleNamespace
 
-from neuronx_distributed_inference.models.llama import forward
 from neuronx_distributed_inference.models.llama.modeling_llama import trouble
 from torch import Tensor
 
+REPAIRED = os.environ.get("FAKE_NXDI_RELEASE", "2.28") == "head"
+
 
 def load_pretrained_config(model_path_or_name=None, hf_config=None):
+    """hf_adapter.py:36."""
     def load_config(self):
         with open(os.path.join(model_path_or_name, "config.json"), encoding="utf-8") as file:
             self.__dict__.update(json.load(file))
@@ -21,24 +25,52 @@ def load_pretrained_config(model_path_or_name=None, hf_config=None):
 
 class HuggingFaceGenerationAdapter:
     def __init__(self, model):
-        self.model = model
+        """hf_adapter.py:99-131: forward is the model's own."""
+        self.neuron_model, self.neuron_config, self.forward = model, model.config.neuron_config, model.forward
 
     def generate(self, input_ids, attention_mask, generation_config, stop_strings=None, tokenizer=None):
-        self.model.reset()
+        """hf_adapter.py:133: stateless. What transformers would refuse is refused here."""
+        self.neuron_model.reset()
         trouble("generate")
-        limits = self.model.neuron_config
+        if os.environ.get("FAKE_NXDI") == "generate:unwrapped":
+            globals().pop("tensor_capture_hook", None)
+        limits = self.neuron_config
         assert len(input_ids.tolist()) == limits.batch_size, "the batch must be the compiled one"
         assert input_ids.shape == attention_mask.shape and input_ids.shape[1] <= limits.max_context_length
         assert stop_strings is None or tokenizer is not None, "stop strings need the tokenizer"
-        answer = [ord(char) for char in os.environ.get("FAKE_NXDI_ANSWER", " The answer is 7.\n#### 7")][:generation_config.max_new_tokens]
-        answer = answer + [generation_config.eos_token_id] if len(answer) < generation_config.max_new_tokens else answer
-        steps = tuple(Tensor([[float(token), 0.5] for _ in input_ids.tolist()]) for token in answer) if generation_config.output_logits else None
-        if steps and max(map(max, input_ids.tolist())) < self.model.config.vocab_size:
-            steps = (Tensor([self.first(row, mask) for row, mask in zip(input_ids.tolist(), attention_mask.tolist())]), *steps[1:])
-        sequences = Tensor([row + answer for row in input_ids.tolist()])
-        return SimpleNamespace(sequences=sequences, logits=steps) if generation_config.return_dict_in_generate else sequences
+        return self._sample(input_ids, attention_mask, generation_config, stop_strings, tokenizer)
 
-    def first(self, ids, mask):
-        limits = self.model.neuron_config
-        folder = limits.quantized_checkpoints_path if limits.quantized else self.model.model_path
-        return forward.logits(self.model.config, folder, [token for token, real in zip(ids, mask) if real])
+    def _sample(self, input_ids, attention_mask, generation_config, stop_strings, tokenizer):
+        """hf_adapter.py:139-257: a token a turn for the whole batch; finished rows get the pad token (:234) until the last row is finished."""
+        ends = generation_config.eos_token_id
+        ends = ends if isinstance(ends, list) else [ends]
+        rows, width, steps = input_ids.tolist(), input_ids.shape[1], []
+        finished = [False] * len(rows)
+        for _ in range(generation_config.max_new_tokens):
+            inputs = self.prepare_inputs_for_generation(Tensor(rows), attention_mask=attention_mask)
+            outputs = self.forward(**inputs, return_dict=True)
+            if generation_config.output_logits:
+                steps.append(Tensor(outputs.logits()))
+            tokens = [generation_config.pad_token_id if done else token for token, done in zip(outputs.tokens, finished)]
+            rows = [[*row, token] for row, token in zip(rows, tokens)]
+            for i, row in enumerate(rows):
+                text = tokenizer.decode(row[width:], True) if stop_strings else ""
+                finished[i] = finished[i] or row[-1] in ends or any(stop in text for stop in stop_strings or ())
+            if all(finished):
+                break
+        sequences = Tensor(rows)
+        logits = tuple(steps) if generation_config.output_logits else None
+        return SimpleNamespace(sequences=sequences, logits=logits) if generation_config.return_dict_in_generate else sequences
+
+    if REPAIRED:
+
+        def prepare_inputs_for_generation(self, input_ids, attention_mask=None, **kwargs):
+            """hf_adapter.py:281 and :314 at head."""
+            tensor_capture_hook = kwargs.get("tensor_capture_hook", None)
+            return {"input_ids": input_ids, "attention_mask": attention_mask, "tensor_capture_hook": tensor_capture_hook}
+
+    else:
+
+        def prepare_inputs_for_generation(self, input_ids, attention_mask=None, **kwargs):
+            """hf_adapter.py:259-333, with :313, whose name is defined nowhere."""
+            return {"input_ids": input_ids, "attention_mask": attention_mask, "tensor_capture_hook": tensor_capture_hook}  # noqa: F821

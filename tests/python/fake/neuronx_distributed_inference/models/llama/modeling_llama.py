@@ -1,11 +1,13 @@
-"""The application class: compile, load, quantize. FAKE_NXDI=step:failure makes a step fail as real ones do."""
+"""The application class at SDK 2.28 (nxdi cd3abf3): compile, load, quantize, forward. FAKE_NXDI=step:failure makes a step fail as real ones do."""
 import os
 import subprocess
 import sys
 import time
+from types import SimpleNamespace
 
 import torch
 from neuronx_distributed_inference.models.config import LlamaInferenceConfig, NeuronConfig
+from neuronx_distributed_inference.models.llama import forward as second
 from neuronx_distributed_inference.models.llama import loader
 
 
@@ -46,7 +48,9 @@ class NeuronLlamaForCausalLM:
         assert isinstance(config, LlamaInferenceConfig)
         self.model_path, self.config, self.neuron_config = model_path, config, config.neuron_config
         self.on_device_sampling = self.neuron_config.on_device_sampling_config is not None
-        self.is_loaded_to_neuron, self.compiled_with = False, None
+        self.is_loaded_to_neuron, self._prompts = False, None
+        if os.environ.get("FAKE_NXDI_RELEASE") == "head":
+            self.forward = self.forward_with_hook
 
     @classmethod
     def get_config_cls(cls):
@@ -72,6 +76,29 @@ class NeuronLlamaForCausalLM:
 
     def reset(self):
         assert self.is_loaded_to_neuron
+        self._prompts = None
+
+    def forward(self, input_ids=None, seq_ids=None, attention_mask=None, position_ids=None, input_capture_hook=None, return_dict=None):
+        """models/model_base.py:3355: no **kwargs, no tensor_capture_hook. The answer is FAKE_NXDI_ANSWER; logits of the first new token are computed
+        from the loaded weights, those of later tokens, and of a prompt with characters that the vocabulary lacks, are two made-up values."""
+        rows = input_ids.tolist()
+        first = self._prompts is None
+        self._prompts = self._prompts or len(rows[0])
+        answers = os.environ.get("FAKE_NXDI_ANSWER", " The answer is 7.\n#### 7").split("|")
+        place = len(rows[0]) - self._prompts
+        tokens = [ord(text[place]) if place < len(text) else 2 for text in (answers[i % len(answers)] for i in range(len(rows)))]
+        known = first and max(map(max, rows)) < self.config.vocab_size
+        real = [[token for token, is_real in zip(row, mask) if is_real] for row, mask in zip(rows, attention_mask.tolist())]
+        return SimpleNamespace(tokens=tokens, logits=lambda: self._logits(real) if known else [[float(token), 0.5] for token in tokens])
+
+    def _logits(self, rows):
+        """In plain Python they take seconds, so they are computed for those who ask."""
+        folder = self.neuron_config.quantized_checkpoints_path if self.neuron_config.quantized else self.model_path
+        return [second.logits(self.config, folder, ids) for ids in rows]
+
+    def forward_with_hook(self, input_ids=None, attention_mask=None, return_dict=None, tensor_capture_hook=None):
+        """models/model_base.py:3333 at head: the key is taken."""
+        return type(self).forward(self, input_ids, attention_mask=attention_mask, return_dict=return_dict)
 
     @classmethod
     def save_quantized_state_dict(cls, model_path, config):
