@@ -1,4 +1,5 @@
 using NeuronQuant.CommandLine;
+using Xunit;
 
 namespace NeuronQuant.Tests;
 
@@ -7,6 +8,7 @@ internal static class Nq
 {
     public static async Task<(int Code, string Output, string Error)> Run(string[] arguments)
     {
+        Assert.True(TestContext.Current.TestCollection?.TestCollectionDisplayName == "notebooks", "a test that runs nq here takes over the console: put its class in [Collection(\"notebooks\")]");
         var (output, error, writer, errors) = (Console.Out, Console.Error, new StringWriter(), new StringWriter());
         Console.SetOut(writer);
         Console.SetError(errors);

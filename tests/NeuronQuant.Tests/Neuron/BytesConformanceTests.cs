@@ -10,6 +10,7 @@ namespace NeuronQuant.Tests.Neuron;
 /// Our bytes beside those of the real torch, by NxD's quantization functions as tests/python/restated says them again with their lines: a tied
 /// and an untied model, both granularities, every float type of a source.
 /// </summary>
+[Collection("notebooks")]
 public sealed class BytesConformanceTests
 {
     [Theory]
