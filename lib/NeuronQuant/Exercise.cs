@@ -1,7 +1,8 @@
 using System.Collections;
 using System.Globalization;
+using NeuronQuant.Display;
 
-namespace NeuronQuant.Display;
+namespace NeuronQuant;
 
 /// <summary>What a check of an exercise found.</summary>
 /// <param name="Name">the exercise</param>
@@ -19,13 +20,24 @@ public sealed record ExerciseResult(string Name, bool Passed, string Message)
 }
 
 /// <summary>
-/// The check of an exercise: the reader's function and the specification are run on the same cases, and the first difference is shown, so
-/// that a wrong answer teaches something. An unsolved exercise is not an error, and the notebook runs on.
+/// The check of an exercise: the reader's function and the reference of that name are run on the same cases, and the first difference is shown, so
+/// that a wrong answer teaches something. The reference is not in the notebook, lest its reader meet the answer before the question. An
+/// unsolved exercise is not an error, and the notebook runs on.
 /// </summary>
 public static class Exercise
 {
-    /// <summary>Compares an attempt with its specification on each case; numbers agree within a relative 1e-6.</summary>
-    public static ExerciseResult Check<TCase, TAnswer>(string name, Func<TCase, TAnswer> attempt, Func<TCase, TAnswer> specification, params TCase[] cases)
+    /// <summary>Compares an attempt with the exercise's reference on each of its cases; numbers agree within a relative 1e-6.</summary>
+    /// <param name="name">the exercise, as its notebook calls it</param>
+    /// <param name="attempt">the reader's function</param>
+    /// <exception cref="ArgumentException">no exercise has that name, or it takes or gives another type</exception>
+    public static ExerciseResult Check<TCase, TAnswer>(string name, Func<TCase, TAnswer> attempt) => ExerciseReferences.Find(name) switch
+    {
+        ExerciseReference<TCase, TAnswer> reference => Check(name, attempt, reference.Answer, reference.Cases),
+        null => throw new ArgumentException($"There is no exercise '{name}'. There are: {string.Join("; ", ExerciseReferences.Names)}.", nameof(name)),
+        var other => throw new ArgumentException($"'{name}' asks for another function: {other}.", nameof(attempt)),
+    };
+
+    private static ExerciseResult Check<TCase, TAnswer>(string name, Func<TCase, TAnswer> attempt, Func<TCase, TAnswer> specification, TCase[] cases)
     {
         for (int i = 0; i < cases.Length; i++)
         {
