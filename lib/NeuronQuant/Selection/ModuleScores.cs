@@ -23,19 +23,14 @@ public sealed record ModuleScores(string Name, string Unit, IReadOnlyDictionary<
     /// <summary>The value of a module.</summary>
     public double this[ModuleName module] => Values[module];
 
-    /// <summary>The linear modules of a profile by one of its metrics, seen from weights alone. An int8 MSE is multiplied by its number of weights.</summary>
+    /// <summary>The linear modules of a profile by one of its metrics, seen from weights alone. A mean over weights is multiplied by their number.</summary>
     public static ModuleScores Of(ModelProfile profile, Metric metric)
     {
         ArgumentNullException.ThrowIfNull(profile);
-        double Value(ModuleMetrics entry) => metric switch
+        double Value(ModuleMetrics entry) => (metric.HigherIsWorse ? 1 : -1) * entry[metric]!.Value * (metric.IsPerWeight ? entry.Parameters : 1);
+        return new ModuleScores(metric.Name, metric.Unit, profile.Linear.Where(entry => entry[metric] is not null).ToDictionary(entry => entry.Module, Value))
         {
-            Metric.Int8Mse => entry.Int8Mse * entry.Parameters,
-            Metric.Int8Sqnr => -entry.Int8Sqnr!.Value,
-            _ => entry[metric]!.Value,
-        };
-        return new ModuleScores(metric.Name(), metric.Unit(), profile.Linear.Where(entry => entry[metric] is not null).ToDictionary(entry => entry.Module, Value))
-        {
-            AddsUp = metric is Metric.Int8Mse or Metric.OutlierMagnitude,
+            AddsUp = metric.AddsUp,
         };
     }
 

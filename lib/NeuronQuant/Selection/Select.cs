@@ -16,9 +16,9 @@ public static class Select
     /// <summary>Every linear module on the bad side of a threshold: above it, or below it for SQNR. A module without a value is not chosen.</summary>
     public static ModuleSelection ByThreshold(ModelProfile profile, Metric metric, double threshold)
     {
-        if (!double.IsFinite(threshold)) throw new ArgumentException($"The threshold is {threshold}; give a finite value in {metric.Unit()}.", nameof(threshold));
-        bool higher = metric.HigherIsWorse();
-        return Build(profile, FormattableString.Invariant($"{metric.Name()} {(higher ? "above" : "below")} {threshold:G4}"),
+        if (!double.IsFinite(threshold)) throw new ArgumentException($"The threshold is {threshold}; give a finite value in {metric.Unit}.", nameof(threshold));
+        bool higher = metric.HigherIsWorse;
+        return Build(profile, FormattableString.Invariant($"{metric.Name} {(higher ? "above" : "below")} {threshold:G4}"),
             profile.Linear.Where(entry => entry[metric] is { } value && (higher ? value > threshold : value < threshold)));
     }
 
@@ -26,8 +26,8 @@ public static class Select
     public static ModuleSelection Top(ModelProfile profile, Metric metric, int count)
     {
         ArgumentOutOfRangeException.ThrowIfNegative(count);
-        double sign = metric.HigherIsWorse() ? -1 : 1;
-        return Build(profile, $"the {count} worst by {metric.Name()}",
+        double sign = metric.HigherIsWorse ? -1 : 1;
+        return Build(profile, $"the {count} worst by {metric.Name}",
             profile.Linear.Where(entry => entry[metric] is not null).OrderBy(entry => sign * entry[metric]!.Value).Take(count));
     }
 

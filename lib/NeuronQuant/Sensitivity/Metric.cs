@@ -1,51 +1,85 @@
+using NeuronQuant.Quantization;
+
 namespace NeuronQuant.Sensitivity;
 
-/// <summary>A number that says how much a module may suffer from quantization; see <see cref="ModuleMetrics"/> for the formulas.</summary>
-public enum Metric
+/// <summary>A number that says how much a module may suffer from quantization, seen from its weights alone.</summary>
+/// <remarks>
+/// The list is open: five come from one fused pass (<see cref="ModuleMetrics"/> has their formulas), and a reader's own is a function of a weight.
+/// Given to <see cref="ModelProfile.Measure"/> it stands in the profile's tables, charts, selections and scores beside the others.
+/// </remarks>
+public sealed class Metric
 {
     /// <summary>The blog's: mean variance of a channel.</summary>
-    OutlierMagnitude,
+    public static readonly Metric OutlierMagnitude = new("outlier_magnitude", "squared weight units", m => m.OutlierMagnitude) { SpansDecades = true, AddsUp = true };
 
     /// <summary>Mean of max|w|/rms of a channel.</summary>
-    CrestFactor,
+    public static readonly Metric CrestFactor = new("crest_factor", "max / rms", m => m.CrestFactor);
 
     /// <summary>Mean fourth standardized moment of a channel.</summary>
-    Kurtosis,
+    public static readonly Metric Kurtosis = new("kurtosis", "normal = 3", m => m.Kurtosis);
 
     /// <summary>Mean squared error of int8 per channel.</summary>
-    Int8Mse,
+    public static readonly Metric Int8Mse = new("int8_mse", "squared weight units", m => m.Int8Mse) { SpansDecades = true, AddsUp = true, IsPerWeight = true };
 
     /// <summary>Signal to quantization noise of int8 per channel, dB.</summary>
-    Int8Sqnr,
-}
+    public static readonly Metric Int8Sqnr = new("int8_sqnr", "dB", m => m.Int8Sqnr) { HigherIsWorse = false };
 
-/// <summary>Names, units and direction of the metrics.</summary>
-public static class MetricNames
-{
-    private static readonly (Metric Metric, string Name, string Unit)[] All =
-    [
-        (Metric.OutlierMagnitude, "outlier_magnitude", "squared weight units"),
-        (Metric.CrestFactor, "crest_factor", "max / rms"),
-        (Metric.Kurtosis, "kurtosis", "normal = 3"),
-        (Metric.Int8Mse, "int8_mse", "squared weight units"),
-        (Metric.Int8Sqnr, "int8_sqnr", "dB"),
-    ];
+    private readonly Func<ModuleMetrics, double?> _read;
+
+    private Metric(string name, string unit, Func<ModuleMetrics, double?> read) => (Name, Unit, _read) = (name, unit, read);
+
+    /// <summary>Those that every profile has.</summary>
+    public static IReadOnlyList<Metric> All { get; } = [OutlierMagnitude, CrestFactor, Kurtosis, Int8Mse, Int8Sqnr];
 
     /// <summary>The name used on the command line and in JSON.</summary>
-    public static string Name(this Metric metric) => All[(int)metric].Name;
+    public string Name { get; }
 
     /// <summary>The unit, for an axis.</summary>
-    public static string Unit(this Metric metric) => All[(int)metric].Unit;
+    public string Unit { get; }
 
-    /// <summary>True when a larger value means that more is lost; false for SQNR alone.</summary>
-    public static bool HigherIsWorse(this Metric metric) => metric != Metric.Int8Sqnr;
+    /// <summary>True when a larger value means that more is lost.</summary>
+    public bool HigherIsWorse { get; private init; } = true;
+
+    /// <summary>Whether it is drawn on a logarithmic axis.</summary>
+    public bool SpansDecades { get; private init; }
+
+    /// <summary>Whether a sum over modules means something: what all of them lose together.</summary>
+    public bool AddsUp { get; private init; }
+
+    /// <summary>Whether it is a mean over weights, so that a module's part of a sum is this times its number of weights.</summary>
+    public bool IsPerWeight { get; private init; }
+
+    /// <summary>What is measured beside the fused pass; null for those that it gives.</summary>
+    internal Func<WeightMatrix, double?>? Measure { get; private init; }
+
+    /// <summary>A metric of the reader's own, in a line of a cell.</summary>
+    /// <param name="name">lower case with underscores</param>
+    /// <param name="unit">for an axis</param>
+    /// <param name="measure">its value for a weight [out, in]; null where it is not defined. Called once for each weight, from one thread</param>
+    /// <param name="higherIsWorse">false when a larger value means that less is lost</param>
+    /// <param name="spansDecades">true for a logarithmic axis; values must then be positive</param>
+    /// <exception cref="ArgumentException">the name belongs to a metric of the library</exception>
+    public static Metric Of(string name, string unit, Func<WeightMatrix, double?> measure, bool higherIsWorse = true, bool spansDecades = false)
+    {
+        ArgumentException.ThrowIfNullOrWhiteSpace(name);
+        if (All.Any(metric => metric.Name == name)) throw new ArgumentException($"'{name}' is a metric of the library. Give yours another name.", nameof(name));
+        return new Metric(name, unit, module => module.Own.TryGetValue(name, out double? value) ? value
+            : throw new ArgumentException($"{module.Module}: '{name}' was not measured. Give it to ModelProfile.Measure.", nameof(name)))
+        {
+            Measure = measure,
+            HigherIsWorse = higherIsWorse,
+            SpansDecades = spansDecades,
+        };
+    }
 
     /// <summary>Reads a name; the error lists those there are.</summary>
     /// <exception cref="ArgumentException">no metric has that name</exception>
-    public static Metric Parse(string name)
-    {
-        foreach (var entry in All)
-            if (entry.Name == name) return entry.Metric;
-        throw new ArgumentException($"'{name}' is not a metric. Use {string.Join(", ", All.Select(entry => entry.Name))}.", nameof(name));
-    }
+    public static Metric Parse(string name) => All.FirstOrDefault(metric => metric.Name == name)
+        ?? throw new ArgumentException($"'{name}' is not a metric. Use {string.Join(", ", All.Select(metric => metric.Name))}.", nameof(name));
+
+    /// <summary>The value for a module; null where it is not defined.</summary>
+    internal double? Read(ModuleMetrics module) => _read(module);
+
+    /// <summary>The name.</summary>
+    public override string ToString() => Name;
 }

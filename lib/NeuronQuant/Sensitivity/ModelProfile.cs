@@ -16,7 +16,10 @@ namespace NeuronQuant.Sensitivity;
 /// </remarks>
 public sealed class ModelProfile
 {
-    private ModelProfile(IReadOnlyList<ModuleMetrics> modules) => Modules = modules;
+    private ModelProfile(IReadOnlyList<ModuleMetrics> modules, IEnumerable<Metric>? own = null) => (Modules, Metrics) = (modules, [.. Metric.All, .. own ?? []]);
+
+    /// <summary>What was measured: the library's metrics and the reader's.</summary>
+    public IReadOnlyList<Metric> Metrics { get; }
 
     /// <summary>One entry for each weight, in the order of a forward pass.</summary>
     public IReadOnlyList<ModuleMetrics> Modules { get; }
@@ -28,8 +31,9 @@ public sealed class ModelProfile
     /// <param name="checkpoint">the model</param>
     /// <param name="progress">told the weights done and their number</param>
     /// <param name="cancellation">checked between blocks of rows</param>
+    /// <param name="own">metrics of the reader's (<see cref="Metric.Of"/>), measured beside the library's</param>
     /// <exception cref="QuantizationException">a weight is NaN or infinite, or there is no weight at all</exception>
-    public static ModelProfile Measure(Checkpoint checkpoint, Action<long, long>? progress = null, CancellationToken cancellation = default)
+    public static ModelProfile Measure(Checkpoint checkpoint, Action<long, long>? progress = null, CancellationToken cancellation = default, params Metric[] own)
     {
         var weights = checkpoint.Tensors.Where(IsWeight).OrderBy(tensor => ModuleName.OfTensor(tensor.Name, out _)).ToArray();
         if (weights.Length == 0) throw new QuantizationException(Path.GetFileName(checkpoint.Path), "holds no tensor named '….weight' to measure.");
@@ -37,10 +41,10 @@ public sealed class ModelProfile
         var modules = new List<ModuleMetrics>(weights.Length);
         foreach (var tensor in weights)
         {
-            modules.Add(ModuleMetrics.Measure(ModuleName.OfTensor(tensor.Name, out _), WeightMatrix.Of(checkpoint, tensor), cancellation));
+            modules.Add(ModuleMetrics.Measure(ModuleName.OfTensor(tensor.Name, out _), WeightMatrix.Of(checkpoint, tensor), own, cancellation));
             progress?.Invoke(done += tensor.ElementCount, total);
         }
-        return new ModelProfile(modules);
+        return new ModelProfile(modules, own);
     }
 
     /// <summary>A profile of metrics measured elsewhere.</summary>
@@ -53,8 +57,9 @@ public sealed class ModelProfile
     /// The value of a metric for a module type in each layer: "self_attn", "mlp", "input_layernorm", "mlp.down_proj". A group's value is the
     /// mean over the channels of all its weights; NaN for a layer that has none.
     /// </summary>
-    public double[] ByLayer(string type, Metric metric = Metric.OutlierMagnitude)
+    public double[] ByLayer(string type, Metric? metric = null)
     {
+        metric ??= Metric.OutlierMagnitude;
         var values = new double[Layers];
         for (int layer = 0; layer < values.Length; layer++)
         {
@@ -69,17 +74,19 @@ public sealed class ModelProfile
         .Select(entry => entry.Module.Type).Distinct()];
 
     /// <summary>A line over the layers for each type given (all types when none is).</summary>
-    public GenericChart ToChart(Metric metric = Metric.OutlierMagnitude, params string[] types)
+    public GenericChart ToChart(Metric? metric = null, params string[] types)
     {
+        metric ??= Metric.OutlierMagnitude;
         var chart = Charts.Together((types.Length > 0 ? types : Types).Select(type => Charts.Line(type, Enumerable.Range(0, Layers), ByLayer(type, metric))))
-            .Titled($"{metric.Name()} by layer").Axes("layer", $"{metric.Name()} ({metric.Unit()})");
-        return metric is Metric.OutlierMagnitude or Metric.Int8Mse ? chart.LogY() : chart;
+            .Titled($"{metric.Name} by layer").Axes("layer", $"{metric.Name} ({metric.Unit})");
+        return metric.SpansDecades ? chart.LogY() : chart;
     }
 
     /// <summary>Layers across, module types down, the metric as colour; of a metric that spans decades its decimal logarithm.</summary>
-    public GenericChart ToHeatMap(Metric metric = Metric.Int8Sqnr)
+    public GenericChart ToHeatMap(Metric? metric = null)
     {
-        bool decades = metric is Metric.OutlierMagnitude or Metric.Int8Mse;
+        metric ??= Metric.Int8Sqnr;
+        bool decades = metric.SpansDecades;
         string[] types = [.. Types.Where(type => ModuleName.LinearTypes.Contains(type))];
         var values = new double[types.Length, Layers];
         for (int row = 0; row < types.Length; row++)
@@ -87,16 +94,18 @@ public sealed class ModelProfile
             double[] line = ByLayer(types[row], metric);
             for (int layer = 0; layer < line.Length; layer++) values[row, layer] = decades ? Math.Log10(line[layer]) : line[layer];
         }
-        return Charts.HeatMap(values, types, Enumerable.Range(0, Layers).Select(layer => $"{layer}"), decades ? $"log10 of {metric.Name()} ({metric.Unit()})" : $"{metric.Name()} ({metric.Unit()})")
-            .Titled($"{metric.Name()} of every linear module").Axes("layer", "");
+        return Charts.HeatMap(values, types, Enumerable.Range(0, Layers).Select(layer => $"{layer}"), decades ? $"log10 of {metric.Name} ({metric.Unit})" : $"{metric.Name} ({metric.Unit})")
+            .Titled($"{metric.Name} of every linear module").Axes("layer", "");
     }
 
     /// <summary>Every metric of every weight.</summary>
     public DataFrame ToDataFrame()
     {
-        var table = new FrameRows($"Sensitivity of {Modules.Count} weights", "module", "shape", "outlier magnitude", "crest factor", "worst channel's", "kurtosis", "int8 MSE", "int8 SQNR dB");
+        var own = Metrics.Skip(Metric.All.Count).ToArray();
+        var table = new FrameRows($"Sensitivity of {Modules.Count} weights",
+            ["module", "shape", "outlier magnitude", "crest factor", "worst channel's", "kurtosis", "int8 MSE", "int8 SQNR dB", .. own.Select(metric => new Column(metric.Name))]);
         foreach (var m in Modules)
-            table.Row(m.Module.Name, $"{m.Rows} x {m.Columns}", m.OutlierMagnitude, m.CrestFactor, m.LargestCrestFactor, m.Kurtosis, m.Int8Mse, m.Int8Sqnr);
+            table.Row([m.Module.Name, $"{m.Rows} x {m.Columns}", m.OutlierMagnitude, m.CrestFactor, m.LargestCrestFactor, m.Kurtosis, m.Int8Mse, m.Int8Sqnr, .. own.Select(metric => (object?)m[metric])]);
         return table;
     }
 

@@ -33,27 +33,27 @@ public sealed record ModuleMetrics(
     public long Parameters => (long)Rows * Columns;
 
     /// <summary>The value of one metric; null where it is not defined.</summary>
-    public double? this[Metric metric] => metric switch
-    {
-        Metric.OutlierMagnitude => OutlierMagnitude,
-        Metric.CrestFactor => CrestFactor,
-        Metric.Kurtosis => Kurtosis,
-        Metric.Int8Mse => Int8Mse,
-        Metric.Int8Sqnr => Int8Sqnr,
-        _ => throw new ArgumentOutOfRangeException(nameof(metric), metric, "not a metric"),
-    };
+    /// <exception cref="ArgumentException">a reader's metric that was not measured</exception>
+    public double? this[Metric metric] => metric.Read(this);
+
+    /// <summary>The values of the reader's own metrics, by name.</summary>
+    internal IReadOnlyDictionary<string, double?> Own { get; private init; } = new Dictionary<string, double?>();
 
     /// <summary>Measures one weight.</summary>
     /// <param name="module">the module it belongs to</param>
     /// <param name="weight">[out, in], or a vector</param>
+    /// <param name="own">metrics of the reader's, measured beside the others</param>
     /// <param name="cancellation">checked between blocks of rows</param>
     /// <exception cref="QuantizationException">a weight is NaN or infinite</exception>
-    public static ModuleMetrics Measure(ModuleName module, WeightMatrix weight, CancellationToken cancellation = default)
+    public static ModuleMetrics Measure(ModuleName module, WeightMatrix weight, IEnumerable<Metric>? own = null, CancellationToken cancellation = default)
     {
         var sums = new RowSums[weight.Rows];
         var grid = Grid.Nxd();
         RowLoop.Run(weight.Rows, weight.Columns, weight.IsBf16 ? 0 : weight.Columns, (row, scratch) => sums[row] = MeasureRow(weight, row, scratch, grid), cancellation);
-        return Join(module, weight.Name, weight.Columns, sums);
+        return Join(module, weight.Name, weight.Columns, sums) with
+        {
+            Own = (own ?? []).ToDictionary(metric => metric.Name, metric => metric.Measure?.Invoke(weight)),
+        };
     }
 
     internal static ModuleMetrics Join(ModuleName module, string tensor, int n, RowSums[] rows)

@@ -1,3 +1,5 @@
+using NeuronQuant.Selection;
+using NeuronQuant.Display;
 using NeuronQuant.Checkpoints;
 using NeuronQuant.Quantization;
 using NeuronQuant.Sensitivity;
@@ -28,7 +30,7 @@ public class ModuleMetricsTests
                 sums[r] = RowMoments.Reference(row, Grid.Nxd());
             }
             var slow = ModuleMetrics.Join(Module, "w", columns, sums);
-            foreach (var metric in Enum.GetValues<Metric>())
+            foreach (var metric in Metric.All)
                 Assert.Equal(slow[metric] ?? 0, fast[metric] ?? 0, 5e-6 * Math.Abs(slow[metric] ?? 0) + 1e-20); // float32 sums over a row
             Assert.Equal(slow.AbsoluteMaximum, fast.AbsoluteMaximum);
             Assert.Equal(slow.LargestCrestFactor!.Value, fast.LargestCrestFactor!.Value, 5e-6 * slow.LargestCrestFactor.Value);
@@ -105,5 +107,24 @@ public class ModuleMetricsTests
         float[] w = TestWeights.Normal(100, seed: 1);
         w[57] = float.NaN;
         Assert.Contains("w: row 5", Assert.Throws<QuantizationException>(() => ModuleMetrics.Measure(Module, WeightMatrix.Of("w", w, 10, 10))).Message, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public void A_metric_of_the_readers_stands_beside_the_others()
+    {
+        var mean = Metric.Of("mean_magnitude", "weight units", weight => weight.ToArray().Average(w => (double)Math.Abs(w)));
+        using var model = new Neuron.TinyModel();
+        using var source = Checkpoint.Open(model.Folder);
+        var profile = ModelProfile.Measure(source, own: mean);
+        Assert.Equal([.. Metric.All, mean], profile.Metrics);
+        var entry = profile.Linear.First();
+        double expected = 0, count = 0;
+        foreach (float w in WeightMatrix.Of(source, source[entry.Tensor]).ToArray()) (expected, count) = (expected + Math.Abs((double)w), count + 1);
+        Assert.Equal(expected / count, entry[mean]!.Value, 12);
+        Assert.Equal(profile.Linear.OrderByDescending(m => m[mean]).First().Module, Select.Top(profile, mean, 1).Kept.Single());
+        Assert.Contains("mean_magnitude", profile.ToDataFrame().Columns.Select(column => column.Name));
+        Assert.Contains("mean_magnitude by layer", profile.ToChart(mean).ToText(), StringComparison.Ordinal);
+        Assert.Contains("was not measured", Assert.Throws<ArgumentException>(() => Select.Top(ModelProfile.Measure(source), mean, 1)).Message, StringComparison.Ordinal);
+        Assert.Throws<ArgumentException>(() => Metric.Of("kurtosis", "", _ => 0));
     }
 }
