@@ -79,7 +79,8 @@ public class ConfigCaseTests
             finding => finding.Message.Contains("issue 60", StringComparison.Ordinal));
         Assert.DoesNotContain(Findings("\"seq_len\":4096", Nemo with { SlidingWindow = 8192 }), finding => finding.Option == "sliding_window");
         Assert.Contains(Findings("\"tp_degree\":0", Nemo), finding => finding.Option == "tp_degree"); // and no division by it
-        Assert.DoesNotContain(Findings("\"tp_degree\":2,\"modules_to_not_convert\":[\"lm_head\"]", Nemo), finding => finding.Severity == ConfigSeverity.Error);
+        Assert.DoesNotContain(Findings("\"tp_degree\":2,\"modules_to_not_convert\":[\"lm_head\"]", Nemo),
+            finding => finding.Severity == ConfigSeverity.Error);
         Assert.Contains(Findings($"{Quantized},\"modules_to_not_convert\":[\"lm_head\",\"layers.99.mlp\"]", biased),
             finding => finding.Option.EndsWith("layers.99.mlp", StringComparison.Ordinal));
     }

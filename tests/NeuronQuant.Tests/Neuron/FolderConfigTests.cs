@@ -51,6 +51,12 @@ public sealed class FolderConfigTests : IDisposable
         var (code, output, _) = await Nq.Run(["neuron", "config", foreign, "--out", _model.PathOf("c.json"), "--json"]);
         var said = JsonNode.Parse(output)!;
         Assert.Equal((1, "foreign", false), (code, (string)said["kind"]!, (bool)said["works"]!));
+        var unconverted = NeuronConfig.For("f8e4m3", "per_channel_symmetric", ["lm_head"], foreign);
+        Assert.Contains(NeuronConfigCheck.Run(NeuronSetup.Of(unconverted)).Errors, finding => finding.Message.Contains("beyond 240",
+            StringComparison.Ordinal));
+        var served = VllmServing.Create(new ServingRequest(NeuronSetup.Of(NeuronConfig.Unquantized()), foreign));
+        Assert.Contains("issue 9", Assert.Single(served.Findings).Message, StringComparison.Ordinal);
+        Assert.Empty(VllmServing.Create(new ServingRequest(NeuronSetup.Of(NeuronConfig.Unquantized()), _model.Folder)).Findings);
         string remedy = (string)said["findings"]![0]!["remedy"]!;
         Assert.Contains("layers.1.mlp.down_proj.weight", (string)said["findings"]![0]!["message"]!, StringComparison.Ordinal);
         Assert.Contains("from 448 to 240: nq quantize ", remedy, StringComparison.Ordinal);
@@ -59,6 +65,22 @@ public sealed class FolderConfigTests : IDisposable
         var check = await Nq.Run(["neuron", "check", _model.PathOf("c.json"), "--model", foreign]);
         Assert.True(check.Code == 0, check.Output);
         Assert.Equal(0, (await Nq.Run(["neuron", "config", $"{foreign}-nxd"])).Code);
+    }
+
+    [Fact]
+    public void The_check_reads_the_bytes_of_a_folder_that_has_no_record()
+    {
+        Write(Format.Int8, Granularity.PerChannelSymmetric, []);
+        File.Delete(_model.PathOf("q/neuronquant.json"));
+        string[] Wrong(string dtype, string type, string folder) => [.. NeuronConfigCheck.Run(NeuronSetup.Of(NeuronConfig.For(dtype, type, [],
+            folder)))
+            .Errors.Select(finding => finding.Option)];
+        Assert.Empty(Wrong("int8", "per_channel_symmetric", _model.PathOf("q")));
+        Assert.Equal(["quantization_dtype"], Wrong("f8e5m2", "per_channel_symmetric", _model.PathOf("q")));
+        Assert.Equal(["quantization_type"], Wrong("int8", "per_tensor_symmetric", _model.PathOf("q")));
+        Assert.Equal(["quantized_checkpoints_path"], Wrong("int8", "per_channel_symmetric", _model.Folder)); // floating point
+        Directory.CreateDirectory(_model.PathOf("empty"));
+        Assert.Empty(Wrong("int8", "per_channel_symmetric", _model.PathOf("empty")));
     }
 
     [Theory]
