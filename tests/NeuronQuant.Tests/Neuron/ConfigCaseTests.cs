@@ -47,6 +47,7 @@ public class ConfigCaseTests
     [InlineData("\"cp_degree\":0", "cp_degree")]
     [InlineData("\"attention_dp_degree\":0", "attention_dp_degree")]
     [InlineData("\"k_cache_transposed\":true", "k_cache_transposed")]
+    [InlineData("\"fused_qkv\":true", "fused_qkv")]
     [InlineData("\"kv_cache_quant\":true,\"kv_quant_config\":{\"direct_cast\":true,\"k_quant_method\":\"x\"}", "kv_quant_config.k_quant_method")]
     [InlineData("\"kv_cache_quant\":true,\"kv_quant_config\":{\"direct_cast\":false}", "kv_quant_config.k_quant_method")]
     [InlineData("\"kv_cache_quant\":true,\"kv_quant_config\":{\"direct_cast\":true}", "kv_quant_config.direct_cast")]
