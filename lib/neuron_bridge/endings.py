@@ -9,7 +9,7 @@ import os
 
 
 def end_tokens(model_path, tokenizer):
-    """The end tokens of config.json and of generation_config.json together, as the C# engine has them; the tokenizer's own where neither names any."""
+    """The end tokens of config.json and of generation_config.json together, as the C# engine has them; the tokenizer's own where there are none."""
     named = []
     for name in ("config.json", "generation_config.json"):
         path = os.path.join(model_path, name)

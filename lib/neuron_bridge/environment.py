@@ -7,13 +7,15 @@ import platform
 import shutil
 import sys
 
-PACKAGES = ("neuronx-distributed-inference", "neuronx-distributed", "torch-neuronx", "torch", "neuronx-cc", "libneuronxla", "transformers", "safetensors")
+PACKAGES = ("neuronx-distributed-inference", "neuronx-distributed", "torch-neuronx", "torch", "neuronx-cc", "libneuronxla",
+            "transformers", "safetensors")
 VARIABLES = ("XLA_HANDLE_SPECIAL_SCALAR", "UNSAFE_FP8FNCAST", "NEURON_RT_VISIBLE_CORES", "NEURON_RT_NUM_CORES", "NEURON_PLATFORM_TARGET_OVERRIDE",
              "NEURON_COMPILED_ARTIFACTS", "NEURON_CC_FLAGS", "NEURON_LOGICAL_NC_CONFIG")
 TOOLS = ("neuron-ls", "neuron-monitor", "neuronx-cc")
 
 # From the SDK's manifest: the first three numbers of a version tell the release.
-RELEASES = {"0.6.10598": "2.26.1", "0.7.15063": "2.27.1", "0.8.16251": "2.28.1", "0.9.17334": "2.29.0", "0.10.17970": "2.30.0", "0.10.18399": "2.31.0"}
+RELEASES = {"0.6.10598": "2.26.1", "0.7.15063": "2.27.1", "0.8.16251": "2.28.1", "0.9.17334": "2.29.0", "0.10.17970": "2.30.0",
+            "0.10.18399": "2.31.0"}
 
 
 def version_of(package):

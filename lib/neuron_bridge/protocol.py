@@ -72,8 +72,8 @@ def outcome(request_id, call):
         return encode({"event": "result", "id": request_id, "result": call()})
     except BaseException as error:  # pylint: disable=broad-except - the other side decides what ends the session
         text = "".join(traceback.format_exception(type(error), error, error.__traceback__))
-        return encode({"event": "error", "id": request_id, "type": type(error).__name__, "message": str(error) or type(error).__name__, "traceback": text,
-                       "codes": sorted(set(COMPILER_CODE.findall(text)))})
+        return encode({"event": "error", "id": request_id, "type": type(error).__name__, "message": str(error) or type(error).__name__,
+                       "traceback": text, "codes": sorted(set(COMPILER_CODE.findall(text)))})
 
 
 class Channel:

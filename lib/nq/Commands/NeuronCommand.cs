@@ -5,12 +5,13 @@ using NeuronQuant.Neuron;
 namespace NeuronQuant.CommandLine.Commands;
 
 /// <summary>
-/// <c>nq neuron</c>: what concerns a run on Neuron. <c>check</c> reads a configuration and says what is wrong with it; <c>serve-config</c>
+/// <c>nq neuron</c>: what concerns a run on Neuron. <c>check</c> reads a configuration and says what is wrong with it; <c>config</c> derives
+/// one from a folder; <c>serve-config</c>
 /// writes the command that serves it through vLLM; <c>conformance</c> is the first thing to run on a host. Exit code 1 on an error.
 /// </summary>
 internal static class NeuronCommand
 {
-    public static Command Create() => new("neuron", "Prepare a run on AWS Neuron.") { Check(), ServeConfig(), Conformance() };
+    public static Command Create() => new("neuron", "Prepare a run on AWS Neuron.") { Check(), ConfigCommand.Create(), ServeConfig(), Conformance() };
 
     private static Command Check()
     {

@@ -50,6 +50,7 @@ internal static class PlanCommand
                 plan.CoreFreeGib,
                 plan.HostGibFromFolder,
                 plan.HostGibByNxdi,
+                plan.HostGibCompiling,
                 plan.MillisecondsPerStep,
                 plan.MillisecondsPerStepFullCache,
                 plan.TokensPerSecond,

@@ -81,6 +81,25 @@ public class InferencePlanTests
             finding => finding is { Severity: ConfigSeverity.Error, Option: "instance" });
     }
 
+    [Theory] // By hand, P = 12 247 782 400: (4 P + weights) / tp / 2^30, with 2 P in bf16.
+    [InlineData(2, 34.22)]
+    [InlineData(4, 17.11)]
+    public void Compiling_holds_a_share_in_float32_and_one_in_bf16(int tp, double gib) => Assert.Equal(gib,
+        InferencePlan.Create(Nemo, new PlanRequest(PlanInstance.Named("inf2.24xlarge"), TpDegree: tp, Format: Format.Bf16)).HostGibCompiling, 0.01);
+
+    [Fact]
+    public void A_host_of_32_GB_is_warned_for_an_8B_model_and_one_of_128_GiB_is_not()
+    {
+        var llama = Nemo with { LayerCount = 32, HiddenSize = 4096, VocabularySize = 128256 }; // Llama 3 8B: 8.03e9 numbers
+        PlanInstance Host(double gib) => OneChip with { HostGib = gib };
+        var small = InferencePlan.Create(llama, new PlanRequest(Host(32e9 / InferencePlan.Gib), Format: Format.Bf16));
+        Assert.Equal(8_030_261_248, small.Parameters); // as Meta's checkpoint has
+        Assert.Equal(7.4, small.Request.Instance.HostGib - small.HostGibCompiling, 0.05);
+        Assert.Contains(small.Findings, finding => finding is { Severity: ConfigSeverity.Warning, Option: "instance" }
+            && finding.Remedy.Contains("NEURON_PLATFORM_TARGET_OVERRIDE", StringComparison.Ordinal));
+        Assert.DoesNotContain(InferencePlan.Create(llama, new PlanRequest(Host(128), Format: Format.Bf16)).Findings, finding => finding.Option == "instance");
+    }
+
     [Fact]
     public void What_does_not_fit_is_an_error_and_what_is_tight_a_warning()
     {

@@ -38,11 +38,11 @@ internal static class ConfigConstructor
         new(219, Assertion, "quantized_checkpoints_path", view => view.Config.Quantized && view.Config.QuantizedCheckpointsPath is null, "is missing while quantized is true.", "Give the folder that nq quantize --layout nxd wrote."),
         new(252, Assertion, "is_full_model_shuffled", view => view.On("is_full_model_shuffled") && !view.On("is_mxfp4_compute") && !view.On("is_eagle_draft"), "works with is_mxfp4_compute or an eagle draft alone.", "Remove it on Inf2."),
         new(274, Incompatible, "is_medusa", view => view.On("is_medusa") && view.On("async_mode"), "cannot be combined with async_mode.", "Remove one of the two."),
-        new(80, Assertion, "kv_quant_config", view => view.Config.HasKvQuantConfig && !IsFalse(view.Field("kv_quant_config", "direct_cast"))
+        new(80, Assertion, "kv_quant_config", view => !IsFalse(view.Field("kv_quant_config", "direct_cast"))
                 && (view.Field("kv_quant_config", "k_quant_method") ?? view.Field("kv_quant_config", "v_quant_method")) is not null,
             "names a method as text, and a direct cast wants NxD's own per-tensor value for both.", "Leave k_quant_method and v_quant_method out: per tensor is the default for both."),
         new(308, Assertion, Chunked, view => view.ChunkedPrefill && !view.On("is_block_kv_layout"), "needs is_block_kv_layout.", "Set is_block_kv_layout to true, or remove it."),
-        new(313, Assertion, Chunked, view => view.ChunkedPrefill && IsFalse(view.Field(Chunked, "tkg_model_enabled")) && view.Batch != 1,
+        new(313, Assertion, Chunked, view => IsFalse(view.Field(Chunked, "tkg_model_enabled")) && view.Batch != 1,
             "without a token generation model joins all requests to one, so that batch_size must be 1.", "Set batch_size to 1."),
         new(322, Value, "tensor_replacement_config", view => view.Config["tensor_replacement_config"] is JsonObject fields && new[] { "ref_dir", "neuron_dir", "tf_map", "neuron_config" }.Any(name => fields[name] is null),
             "lacks one of ref_dir, neuron_dir, tf_map and neuron_config.", "Give all four, or remove it."),

@@ -1,4 +1,6 @@
 using NeuronQuant.Checkpoints;
+using NeuronQuant.Formats;
+using NeuronQuant.Quantization;
 
 namespace NeuronQuant.Neuron;
 
@@ -23,7 +25,7 @@ internal static class ConfigFolder
         }
         try
         {
-            return [.. Record(config, path, notes), .. Audit(config, path, source, notes, cancellation)];
+            return [.. Record(config, path, notes, cancellation), .. Audit(config, path, source, notes, cancellation)];
         }
         catch (CheckpointException error)
         {
@@ -31,11 +33,12 @@ internal static class ConfigFolder
         }
     }
 
-    private static IEnumerable<ConfigFinding> Record(NeuronConfig config, string path, List<string> notes)
+    private static IEnumerable<ConfigFinding> Record(NeuronConfig config, string path, List<string> notes, CancellationToken cancellation)
     {
         if (QuantizationRecord.Read(path) is not { } record)
         {
             notes.Add($"'{path}' has no {QuantizationRecord.FileName}, so that it was not written by this library.");
+            foreach (var finding in Bytes(config, path, cancellation)) yield return finding;
             yield break;
         }
         if (record.Layout == "fake")
@@ -44,6 +47,27 @@ internal static class ConfigFolder
             if (given != written) yield return ConfigFinding.Error(name, $"is {given}, but '{path}' was written with {written}.", $"Write \"{written}\", or write the folder again.");
         if (!config.ModulesToNotConvert.ToHashSet().SetEquals(record.ModulesToNotConvert))
             yield return ConfigFinding.Error("modules_to_not_convert", $"differs from the list that '{path}' was written with: [{string.Join(", ", record.ModulesToNotConvert)}].", "Use that list, or write the folder again.");
+    }
+
+    // A folder without weights may be the target of save_quantized_state_dict, still empty.
+    private static IEnumerable<ConfigFinding> Bytes(NeuronConfig config, string path, CancellationToken cancellation)
+    {
+        if (!Directory.EnumerateFiles(path, "*.safetensors").Any()) yield break;
+        using var stored = Checkpoint.OpenStored(path);
+        var scheme = SourceScheme.Of(stored);
+        if (scheme.Refusal is { } refusal) throw refusal;
+        string remedy = $"nq neuron config {path} derives the configuration, or names the command that converts the folder.";
+        if (!scheme.IsQuantized)
+        {
+            yield return ConfigFinding.Error(Option, $"'{path}' holds weights in floating point, and the graph expects codes and scales.", remedy);
+            yield break;
+        }
+        var codes = FolderCodes.Read(stored, scheme, cancellation);
+        if (codes.Obstacle is { } obstacle) yield return ConfigFinding.Error(Option, $"'{path}' {obstacle}.", remedy);
+        foreach (var (name, given, found) in new[]
+            { ("quantization_dtype", config.QuantizationDtype, codes.Format.NxdiName()), ("quantization_type", config.QuantizationType,
+                codes.Granularity.NxdiName()) })
+            if (given != found) yield return ConfigFinding.Error(name, $"is {given}, but '{path}' holds {found}.", remedy);
     }
 
     private static IEnumerable<ConfigFinding> Audit(NeuronConfig config, string path, Checkpoint? source, List<string> notes, CancellationToken cancellation)

@@ -41,12 +41,12 @@ internal static class ConfigNames
         bool right = kind switch
         {
             OptionKind.Flag => found is JsonValueKind.True or JsonValueKind.False,
-            OptionKind.Integer => found == JsonValueKind.Number && int.TryParse(value.ToJsonString(), out _),
+            OptionKind.Integer => int.TryParse(value.ToJsonString(), out _),
             OptionKind.Number => found == JsonValueKind.Number,
             OptionKind.Text => found == JsonValueKind.String,
             OptionKind.Texts => value is JsonArray texts && texts.All(item => item?.GetValueKind() == JsonValueKind.String),
             OptionKind.Integers => (value is JsonArray numbers && numbers.All(item => item is not null && int.TryParse(item.ToJsonString(), out _)))
-                || (name == "token_generation_batches" && found == JsonValueKind.Number && int.TryParse(value.ToJsonString(), out _)), // wrapped into a list: config.py:206
+                || (name == "token_generation_batches" && int.TryParse(value.ToJsonString(), out _)), // wrapped into a list: config.py:206
             OptionKind.Object => found == JsonValueKind.Object,
             _ => true,
         };

@@ -1,3 +1,5 @@
+using NeuronQuant.Checkpoints;
+
 namespace NeuronQuant.Neuron;
 
 /// <summary>
@@ -11,7 +13,7 @@ internal static class ConfigQuantization
     private static readonly string[] Types = ["per_tensor_symmetric", "per_channel_symmetric", "per_key_symmetric", "blockwise_symmetric", "expert_wise_per_channel_symmetric"];
     private static readonly string[] Packed = ["f4e2m1fn_x4", "f8e4m3fn_x4", "f8e5m2_x4"];
 
-    public static IEnumerable<ConfigFinding> Check(NeuronConfig config) => config.Quantized ? [.. Dtype(config), .. Type(config), .. Rest(config)] : NotQuantized(config);
+    public static IEnumerable<ConfigFinding> Check(NeuronConfig config, ModelConfig? model) => config.Quantized ? [.. Dtype(config), .. Type(config, model), .. Rest(config)] : NotQuantized(config);
 
     private static IEnumerable<ConfigFinding> NotQuantized(NeuronConfig config)
     {
@@ -34,7 +36,7 @@ internal static class ConfigQuantization
             yield return ConfigFinding.Error(option, $"'{dtype}' is another library's spelling.", lower.Contains("e5m2", StringComparison.Ordinal) ? "Write \"f8e5m2\"." : "Write \"f8e4m3\".");
     }
 
-    private static IEnumerable<ConfigFinding> Type(NeuronConfig config)
+    private static IEnumerable<ConfigFinding> Type(NeuronConfig config, ModelConfig? model)
     {
         const string option = "quantization_type";
         string type = config.QuantizationType;
@@ -47,7 +49,9 @@ internal static class ConfigQuantization
             yield return ConfigFinding.Warning(option, "is left out, and its default is per_tensor_symmetric: one scale for a whole weight, which costs accuracy.", "Write \"per_channel_symmetric\".");
         // A folder that this library wrote keeps exactly the listed modules in bf16, per tensor too; only NxDI's own quantization ignores the list.
         bool ours = config.QuantizedCheckpointsPath is { } folder && Directory.Exists(folder) && QuantizationRecord.Read(folder) is { } record && record.ModulesToNotConvert.ToHashSet().SetEquals(config.ModulesToNotConvert);
-        if (config.ModulesToNotConvert.Count > 0 && !ours)
+        // A tied head is overwritten by the embedding after loading, whatever NxDI quantized it to; listed, the graph takes it for the bf16 that it is.
+        bool head = model is { TieWordEmbeddings: true } && config.ModulesToNotConvert is ["lm_head"];
+        if (config.ModulesToNotConvert.Count > 0 && !ours && !head)
             yield return ConfigFinding.Error("modules_to_not_convert", "is ignored when NxDI quantizes per tensor, but not when it builds the graph: int8 codes are read as bf16 weights.",
                 "Use per_channel_symmetric, or give the folder that nq quantize wrote with this list.");
         if (config.QuantizationDtype.StartsWith("f8", StringComparison.OrdinalIgnoreCase))

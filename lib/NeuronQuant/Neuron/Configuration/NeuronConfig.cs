@@ -74,13 +74,8 @@ public sealed class NeuronConfig
     /// <summary>A configuration for a folder that this library wrote: quantized with the folder's own dtype, type and exclusions.</summary>
     /// <param name="record">the folder's record</param>
     /// <param name="folder">the folder, as Python will find it</param>
-    public static NeuronConfig For(QuantizationRecord record, string folder)
-    {
-        var config = new NeuronConfig([]).With("quantized", true).With("quantized_checkpoints_path", folder)
-            .With("quantization_dtype", record.QuantizationDtype).With("quantization_type", record.QuantizationType);
-        return record.ModulesToNotConvert.Count == 0 ? config
-            : config.With("modules_to_not_convert", new JsonArray([.. record.ModulesToNotConvert.Select(entry => JsonValue.Create(entry))]));
-    }
+    public static NeuronConfig For(QuantizationRecord record, string folder) =>
+        For(record.QuantizationDtype, record.QuantizationType, record.ModulesToNotConvert, folder);
 
     /// <summary>The same, by the record that lies in the folder.</summary>
     /// <exception cref="NeuronException">the folder has no record, so that nothing says how its codes are meant</exception>
@@ -136,6 +131,12 @@ public sealed class NeuronConfig
 
     /// <summary>The call in Python.</summary>
     public override string ToString() => ToPython();
+
+    internal static NeuronConfig For(string dtype, string type, IReadOnlyList<string> entries, string folder)
+    {
+        var config = new NeuronConfig([]).With("quantized", true).With("quantized_checkpoints_path", folder).With("quantization_dtype", dtype).With("quantization_type", type);
+        return entries.Count == 0 ? config : config.With("modules_to_not_convert", new JsonArray([.. entries.Select(entry => JsonValue.Create(entry))]));
+    }
 
     internal string? Text(string name) => _options[name] is JsonValue value && value.TryGetValue(out string? text) ? text : null;
 

@@ -23,7 +23,7 @@ public static class NeuronConfigCheck
         var findings = new List<ConfigFinding>();
         findings.AddRange(ConfigNames.Check(setup.Config));
         findings.AddRange(ConfigConstructor.Check(setup.Config));
-        findings.AddRange(ConfigQuantization.Check(setup.Config));
+        findings.AddRange(ConfigQuantization.Check(setup.Config, model));
         findings.AddRange(ConfigActivations.Check(setup.Config));
         findings.AddRange(ConfigCache.Check(setup, notes));
         findings.AddRange(ConfigExclusions.Check(setup.Config, model));

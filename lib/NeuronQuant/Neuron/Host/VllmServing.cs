@@ -51,6 +51,8 @@ public sealed record VllmServing
         "Without NEURON_COMPILED_ARTIFACTS the plugin quantizes the model itself and overwrites quantized_checkpoints_path.",
         "The key is override_neuron_config, with underscores; the guide prints dashes, which are ignored. Look for the log line \"Retrieved override_neuron_config\".",
         "Do not pass --quantization neuron_quant.",
+        "An fp8 checkpoint of another library is neither converted nor refused: served without overrides it answers in gibberish (vllm-neuron "
+            + "issue 9).",
         "An fp8 cache (kv_quant_config) cannot be loaded from compiled artifacts: it does not survive neuron_config.json.",
     ];
 
@@ -100,6 +102,10 @@ public sealed record VllmServing
             yield return ConfigFinding.Error("architectures", setup.Sdk.HasMistralClass && model.HeadSize != model.HiddenSize / model.HeadCount
                 ? $"MistralForCausalLM is loaded with a head size of {model.HiddenSize / model.HeadCount}, and the model's is {model.HeadSize}." : $"MistralForCausalLM is not known to the plugin on SDK {setup.Sdk}.",
                 "In a copy of config.json write \"architectures\": [\"LlamaForCausalLM\"] and \"model_type\": \"llama\"; keep head_dim.");
+        if (Directory.Exists(request.ModelPath) && Directory.EnumerateFiles(request.ModelPath, "*.safetensors").Any()
+            && FolderConfig.Of(request.ModelPath, model) is { Kind: FolderKind.Foreign } foreign)
+            yield return ConfigFinding.Error("model", $"{foreign.Description}: the plugin does not convert it, and answers in gibberish without "
+                + $"an error (vllm-neuron issue 9).", foreign.Findings[0].Remedy);
         if (!setup.Sdk.SupportsInf2) yield return ConfigFinding.Error("sdk", $"the plugin of {setup.Sdk} does not serve from Inf2.", "Use SDK 2.28.1.");
     }
 

@@ -42,6 +42,12 @@ public sealed record InferencePlan
     /// </summary>
     public const double ComfortableGib = 2;
 
+    /// <summary>
+    /// GiB of host memory that the compiler should find free. A model of 8B in bf16 leaves 7.4 of 32 GB while it is traced for two cores, and one was
+    /// killed while compiling on such a host (nki-samples issue 87, which does not say how many cores).
+    /// </summary>
+    public const double CompilerGib = 8;
+
     private InferencePlan()
     {
     }
@@ -94,6 +100,13 @@ public sealed record InferencePlan
     /// <summary>Host memory to load a folder that this library wrote, GiB: two to three times the file, taken as three.</summary>
     public double HostGibFromFolder => 3 * Weights.Total / Gib;
 
+    /// <summary>
+    /// Host memory while the graphs are traced, GiB: each submodel is made in float32 with one core's share of the weights, and the one that was
+    /// traced before is still held in its own types. neuronx-cc comes on top, see <see cref="CompilerGib"/>.
+    /// </summary>
+    /// <remarks>nxd v2.28.0, trace/model_builder.py:860 (no meta device while tracing); nxd-inference cd3abf3, models/model_wrapper.py:1454-1467.</remarks>
+    public double HostGibCompiling => (4.0 * Parameters + Weights.Total) / Heads.TpDegree / Gib;
+
     /// <summary>Bytes a second of the chips in use.</summary>
     private double Bandwidth => Request.Instance.GibPerSecond * Gib * Math.Max(1, (Heads.TpDegree + 1) / 2) / Request.Instance.Chips;
 
@@ -131,6 +144,7 @@ public sealed record InferencePlan
         .Row("weights on a core", CoreWeightsGib, "GiB").Row("cache on a core", CoreCacheGib, "GiB")
         .Row("left on a core", CoreFreeGib, FormattableString.Invariant($"GiB of {Request.Instance.GibPerCore:0}"))
         .Row("host memory, loading our folder", HostGibFromFolder, FormattableString.Invariant($"GiB of {Request.Instance.HostGib:0}"))
+        .Row("host memory, compiling, at least", HostGibCompiling, FormattableString.Invariant($"GiB of {Request.Instance.HostGib:0}"))
         .Row("host memory, quantizing by NxDI", HostGibByNxdi, FormattableString.Invariant($"GiB of {Request.Instance.HostGib:0}"))
         .Row("a step of decoding, at least", MillisecondsPerStep, "ms").Row("the same, cache full", MillisecondsPerStepFullCache, "ms")
         .Row("tokens, at most", TokensPerSecond, "per second");

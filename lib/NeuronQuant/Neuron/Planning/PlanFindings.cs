@@ -7,7 +7,7 @@ namespace NeuronQuant.Neuron;
 /// <summary>What speaks against a plan: memory of a core, memory of the host, heads that do not divide.</summary>
 internal static class PlanFindings
 {
-    public static IEnumerable<ConfigFinding> Of(InferencePlan plan) => [.. Memory(plan), .. Sharding(plan)];
+    public static IEnumerable<ConfigFinding> Of(InferencePlan plan) => [.. Memory(plan), .. Compiling(plan), .. Sharding(plan)];
 
     private static IEnumerable<ConfigFinding> Memory(InferencePlan plan)
     {
@@ -27,6 +27,17 @@ internal static class PlanFindings
             yield return ConfigFinding.Warning("instance", FormattableString.Invariant(
                 $"save_quantized_state_dict would take {plan.HostGibByNxdi:0} GiB of host memory; {instance.Name} has {instance.HostGib:0}."),
                 "Write the folder with nq quantize, which streams, and only load it here.");
+    }
+
+    // Compiling needs no device, so that a host that is too small for it may still serve what a larger one compiled.
+    private static IEnumerable<ConfigFinding> Compiling(InferencePlan plan)
+    {
+        var instance = plan.Request.Instance;
+        if (plan.HostGibCompiling + InferencePlan.CompilerGib <= instance.HostGib) yield break;
+        yield return ConfigFinding.Warning("instance", FormattableString.Invariant(
+            $"tracing takes {plan.HostGibCompiling:0} GiB of host memory and the compiler some on top; {instance.Name} has {instance.HostGib:0}: ")
+            + "such a compile ends with the one word Killed.",
+            "Compile on a larger host, which needs no device: NEURON_PLATFORM_TARGET_OVERRIDE=inf2; then copy the compiled folder.");
     }
 
     private static IEnumerable<ConfigFinding> Sharding(InferencePlan plan) =>
