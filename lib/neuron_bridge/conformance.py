@@ -4,22 +4,22 @@ bytes_only calls NxD's real quantization functions (nxd quantization/quantizatio
 model, in any Python that has torch and neuronx_distributed: no device, no compiler, no transformers. It proves codes and scales. It does not
 prove that a graph loads them, nor what a chip computes with them.
 """
-import importlib
 import json
 import os
-import sys
 
 from . import weights
 from .protocol import BridgeError
+from .session import module
 
 QUANTIZED = ("I8", "F8_E4M3", "F8_E5M2")
 FLOATS = {"BF16": "bfloat16", "F16": "float16", "F32": "float32"}
+REMEDY = "Bytes-only conformance needs torch and neuronx_distributed; give such an interpreter with --python."
 DTYPES = {"int8": "int8", "f8e4m3": "float8_e4m3fn", "f8e5m2": "float8_e5m2"}
 
 
 def bytes_only(session, model_path, folder, quantization_type, quantization_dtype, modules_to_not_convert):
     """Quantizes the model's linear modules through NxD's functions and compares the folder with them."""
-    torch, functions = _import("torch"), _import("neuronx_distributed.quantization.quantization_utils")
+    torch, functions = module("torch", REMEDY), module("neuronx_distributed.quantization.quantization_utils", REMEDY)
     dtype = getattr(torch, DTYPES[quantization_dtype], None)
     if dtype is None:
         raise BridgeError(f"torch {torch.__version__} has no {DTYPES[quantization_dtype]}. Use torch 2.1 or newer, or compare int8.")
@@ -70,17 +70,17 @@ def _module_tree(torch, model_path):
         tensors["lm_head.weight"] = tensors["embed_tokens.weight"]
     for name, tensor in tensors.items():
         path = ("" if name.startswith("lm_head") else "model.") + name
-        *parents, module, parameter = path.split(".")
+        *parents, owner, parameter = path.split(".")
         holder = root
         for parent in parents:
             if not hasattr(holder, parent):
                 holder.add_module(parent, torch.nn.Module())
             holder = getattr(holder, parent)
-        if not hasattr(holder, module):
-            linear = parameter == "weight" and tensor.dim() == 2 and module != "embed_tokens"
+        if not hasattr(holder, owner):
+            linear = parameter == "weight" and tensor.dim() == 2 and owner != "embed_tokens"
             bias = name.removesuffix("weight") + "bias" in tensors
-            holder.add_module(module, torch.nn.Linear(tensor.shape[1], tensor.shape[0], bias=bias) if linear else torch.nn.Module())
-        setattr(getattr(holder, module), parameter, torch.nn.Parameter(tensor, requires_grad=False))
+            holder.add_module(owner, torch.nn.Linear(tensor.shape[1], tensor.shape[0], bias=bias) if linear else torch.nn.Module())
+        setattr(getattr(holder, owner), parameter, torch.nn.Parameter(tensor, requires_grad=False))
     return root
 
 
@@ -89,11 +89,3 @@ def _float32(torch, name, entry):
     if kind not in FLOATS:
         raise BridgeError(f"{name} is {kind}: bytes-only conformance starts from a float model. Give the folder that nq quantize read.")
     return torch.frombuffer(bytearray(weights.bytes_of(entry)), dtype=getattr(torch, FLOATS[kind])).reshape(shape).to(torch.float32)
-
-
-def _import(name):
-    try:
-        return importlib.import_module(name)
-    except ModuleNotFoundError as error:
-        raise BridgeError(f"'{error.name}' is not installed in {sys.executable}. Bytes-only conformance needs torch and neuronx_distributed; give "
-                          "such an interpreter with --python.") from error

@@ -14,11 +14,11 @@ from .session import loaded, module, opened
 
 def generate(session, prompts, max_new_tokens, stops=()):
     """Continues prompts greedily, as many at once as were compiled; a smaller last batch is filled up by repetition."""
-    answers = []
+    answers, ends = [], _ends(session)
     for batch, count in _batches(session, prompts):
         output, width, tokenizer = _generate(session, batch, max_new_tokens, stop_strings=list(stops) or None)
         for row in output.sequences.tolist()[:count]:
-            new, ended = endings.answer(row[width:], _ends(session), tokenizer.pad_token_id, tokenizer, stops)
+            new, ended = endings.answer(row[width:], ends, tokenizer.pad_token_id, tokenizer, stops)
             answers.append({"ids": new, "text": tokenizer.decode(new, skip_special_tokens=True), "truncated": not ended})
     return {"answers": answers}
 
@@ -31,13 +31,13 @@ def logits(session, prompts=None, max_new_tokens=1, ids=None):
     neuron_config = opened(session).neuron_config
     if neuron_config.on_device_sampling_config is not None and not neuron_config.output_logits:
         raise BridgeError("The model samples on the device and gives no logits. Compile it with output_logits, or without on_device_sampling_config.")
-    rows = []
+    rows, ends = [], _ends(session)
     for batch, count in _batches(session, prompts if ids is None else ids):
         output, width, _ = _generate(session, batch, max_new_tokens, output_logits=True)
         steps = [step.tolist() for step in output.logits]
         for i in range(count):
             new = output.sequences.tolist()[i][width:]
-            last = next((position + 1 for position, token in enumerate(new) if token in _ends(session)), len(new))  # what follows is padding
+            last = next((position + 1 for position, token in enumerate(new) if token in ends), len(new))  # what follows is padding
             rows.append({"ids": new[:last], "logits": [step[i] for step in steps[:last]]})
     return {"rows": rows}
 
@@ -107,11 +107,12 @@ def _generate(session, prompts, max_new_tokens, **extra):
     if extra.get("stop_strings"):
         extra["tokenizer"] = tokenizer
     output = _adapter(session)(model).generate(input_ids, attention_mask=mask, generation_config=generation,
-                                         **{name: value for name, value in extra.items() if value is not None})
+                                               **{name: value for name, value in extra.items() if value is not None})
     return output, width, tokenizer
 
 
 def _ends(session):
+    loaded(session)
     return endings.end_tokens(session.model_path, _tokenizer(session))
 
 

@@ -14,12 +14,16 @@ class Session:
         self.loaded = False
 
 
-def module(name):
+ENVIRONMENT = ("Create the environment of environment.yml, or use the Neuron image's own: "
+               "/opt/aws_neuronx_venv_pytorch_2_9_nxd_inference/bin/python.")
+
+
+def module(name, remedy=ENVIRONMENT):
+    """A Python module of the host; where it is not installed the error says which, in which interpreter, and what to do."""
     try:
         return importlib.import_module(name)
     except ModuleNotFoundError as error:
-        raise BridgeError(f"'{error.name}' is not installed in {sys.executable}. Create the environment of environment.yml, or use the Neuron "
-                          "image's own: /opt/aws_neuronx_venv_pytorch_2_9_nxd_inference/bin/python.") from error
+        raise BridgeError(f"'{error.name}' is not installed in {sys.executable}. {remedy}") from error
 
 
 def opened(session):
