@@ -8,8 +8,7 @@ namespace NeuronQuant.CommandLine.Commands;
 
 /// <summary>
 /// <c>nq neuron config</c>: the NeuronConfig that a folder wants, as the call in Python or as JSON, with what speaks against it. The file of --out
-/// is one that
-/// <c>nq neuron check</c> and <c>serve-config</c> read. Exit code 1 when the folder cannot be used as it is.
+/// is one that <c>nq neuron check</c> and <c>serve-config</c> read. Exit code 1 when the folder cannot be used as it is.
 /// </summary>
 internal static class ConfigCommand
 {

@@ -6,8 +6,8 @@ namespace NeuronQuant.CommandLine.Commands;
 
 /// <summary>
 /// <c>nq neuron</c>: what concerns a run on Neuron. <c>check</c> reads a configuration and says what is wrong with it; <c>config</c> derives
-/// one from a folder; <c>serve-config</c>
-/// writes the command that serves it through vLLM; <c>conformance</c> is the first thing to run on a host. Exit code 1 on an error.
+/// one from a folder; <c>serve-config</c> writes the command that serves it through vLLM; <c>conformance</c> is the first thing to run on a host.
+/// Exit code 1 on an error.
 /// </summary>
 internal static class NeuronCommand
 {

@@ -8,9 +8,8 @@ using Xunit;
 namespace NeuronQuant.Tests.Neuron;
 
 /// <summary>
-/// One case for each clause of the check that no other test holds: the clause was taken away and nothing failed. What the class says to a case is
-/// read
-/// from models/config.py at nxd-inference cd3abf3, whose lines the rules name.
+/// One case for each clause of the check that no other test holds: the clause was taken away and nothing failed. What the class says to a case
+/// is read from models/config.py at nxd-inference cd3abf3, whose lines the rules name.
 /// </summary>
 public class ConfigCaseTests
 {

@@ -9,15 +9,13 @@ namespace NeuronQuant.Neuron;
 /// that stay float. What its loader cannot take, or takes and reads as other numbers, is said in <see cref="Obstacle"/>.
 /// </summary>
 /// <remarks>
-/// The loader accepts scale and, as another name of it, weight_scale (application_base.py:710 at 2.28, nxd-inference cd3abf3), in float32, [out,
-/// 1] per
-/// channel or [1] per tensor (nxd quantization_utils.py:92-123). Neuron's e4m3 ends at 240: bytes from 0x78 on, which other libraries use up to
+/// The loader accepts scale and, as another name of it, weight_scale (application_base.py:710 at 2.28, nxd-inference cd3abf3), in float32,
+/// [out, 1] per channel or [1] per tensor (nxd quantization_utils.py:92-123). Neuron's e4m3 ends at 240: bytes from 0x78 on, which other libraries use up to
 /// 448, are infinity or NaN to it, so that such a folder is garbage without an error.
 /// </remarks>
 /// <param name="Format">of the first module with codes</param>
 /// <param name="Granularity">of its scale</param>
-/// <param name="ModulesToNotConvert">the shortest safe entries for the linear modules that are float, or that the file leaves out for a tied
-/// head</param>
+/// <param name="ModulesToNotConvert">the shortest safe entries for the linear modules that are float, and for a tied head that the file leaves out</param>
 /// <param name="Obstacle">why NxD Inference cannot use the folder as it is; null when it can</param>
 internal sealed record FolderCodes(Format Format, Granularity Granularity, IReadOnlyList<string> ModulesToNotConvert, string? Obstacle)
 {
@@ -32,7 +30,7 @@ internal sealed record FolderCodes(Format Format, Granularity Granularity, IRead
         var coded = modules.Select(module => ModuleName.OfTensor(module.Code.Name, out _)).ToHashSet();
         IReadOnlyList<ModuleName> linear = [.. QuantizationPlan.LinearModules(stored).Append(ModuleName.Parse("lm_head")).Distinct().Order()];
         string? obstacle = formats.Length > 1 ? $"holds codes of {string.Join(" and ", formats.Select(format => format.NxdiName()))}, and NxD "
-            + $"Inference takes one quantization_dtype"
+            + "Inference takes one quantization_dtype"
             : modules.Select(module => ScaleObstacle(module, perTensor)).FirstOrDefault(found => found is not null) ?? RangeObstacle(stored,
                 modules, cancellation);
         return new FolderCodes(formats[0], perTensor ? Granularity.PerTensorSymmetric : Granularity.PerChannelSymmetric,
@@ -66,7 +64,7 @@ internal sealed record FolderCodes(Format Format, Granularity Granularity, IRead
                 cancellation.ThrowIfCancellationRequested();
                 foreach (byte one in stored.Bytes(code, first, (int)Math.Min(Step, code.ByteCount - first)))
                     if ((one & 0x7F) >= FirstForbidden) return $"has fp8 codes beyond 240 ({code.Name}): their range ends at 448, and Neuron "
-                        + $"reads those bytes as infinity or NaN, without an error";
+                        + "reads those bytes as infinity or NaN, without an error";
             }
         return null;
     }

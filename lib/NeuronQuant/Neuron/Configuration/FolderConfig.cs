@@ -29,8 +29,8 @@ public enum FolderKind
 /// </summary>
 /// <remarks>
 /// A foreign folder gets the configuration of the folder that <c>nq quantize</c> would write from it, and an error that says so: an fp8
-/// checkpoint served without conversion is garbage and no error (vllm-neuron issue 9). Every configuration goes through <see
-/// cref="NeuronConfigCheck"/>.
+/// checkpoint served without conversion is garbage and no error (vllm-neuron issue 9). Every configuration goes through
+/// <see cref="NeuronConfigCheck"/>.
 /// </remarks>
 /// <param name="Kind">what the folder is</param>
 /// <param name="Description">the same in words</param>
@@ -45,8 +45,7 @@ public sealed record FolderConfig(FolderKind Kind, string Description, NeuronSet
 
     /// <summary>Derives it. Headers are read, and of codes in e4m3 every byte.</summary>
     /// <param name="folder">a folder with safetensors</param>
-    /// <param name="model">the config of the model that it was made from, where the folder has none; tied heads, biases and sizes are then looked
-    /// at as well</param>
+    /// <param name="model">the config of the model that it was made from, where the folder has none: for tied heads, biases and sizes</param>
     /// <param name="cancellation">stops the reading</param>
     /// <exception cref="CheckpointException">there are no weights, or they are stored in a way that is no product of code and scale</exception>
     /// <exception cref="NeuronException">the path is a file</exception>
@@ -72,7 +71,7 @@ public sealed record FolderConfig(FolderKind Kind, string Description, NeuronSet
             return (FolderKind.Written, $"codes and scales that this library wrote ({what}, {record.Method})", NeuronConfig.For(record, folder), []);
         var findings = new List<ConfigFinding>
         {
-            ConfigFinding.Warning(PathOption, $"the folder holds fake-quantized bf16 weights, so NxD Inference must quantize them into "
+            ConfigFinding.Warning(PathOption, "the folder holds fake-quantized bf16 weights, so NxD Inference must quantize them into "
                 + $"'{Target(folder)}' first: save_quantized_state_dict, which loads the model in float32.",
                 "Give this folder as the model's path, make the target an existing folder; or write codes with nq quantize --layout nxd and "
                     + "skip that step."),

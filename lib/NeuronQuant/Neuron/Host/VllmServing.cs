@@ -105,7 +105,7 @@ public sealed record VllmServing
         if (Directory.Exists(request.ModelPath) && Directory.EnumerateFiles(request.ModelPath, "*.safetensors").Any()
             && FolderConfig.Of(request.ModelPath, model) is { Kind: FolderKind.Foreign } foreign)
             yield return ConfigFinding.Error("model", $"{foreign.Description}: the plugin does not convert it, and answers in gibberish without "
-                + $"an error (vllm-neuron issue 9).", foreign.Findings[0].Remedy);
+                + "an error (vllm-neuron issue 9).", foreign.Findings[0].Remedy);
         if (!setup.Sdk.SupportsInf2) yield return ConfigFinding.Error("sdk", $"the plugin of {setup.Sdk} does not serve from Inf2.", "Use SDK 2.28.1.");
     }
 
