@@ -6,20 +6,17 @@ switch (args)
     case ["passes"]:
         PassesBenchmark.Run();
         return 0;
-    case ["multiply"]:
-        MultiplyBenchmark.Run();
-        return 0;
     case ["decode", ..]:
         DecodeBenchmark.Run(args);
         return 0;
-    case ["autoround", ..]:
-        AutoRoundBenchmark.Run(args);
+    case ["autoround"]:
+        AutoRoundBenchmark.Run();
         return 0;
     case ["tokenize", _, ..]:
         TokenizeBenchmark.Run(args);
         return 0;
     default:
-        Console.Error.WriteLine("usage: NeuronQuant.Benchmarks passes | multiply | decode [--llama2c RUN --checkpoint FILE --tokenizer FILE] | "
-            + "autoround [--peer SCRIPT] | tokenize FILE... [--text FILE]");
+        Console.Error.WriteLine("usage: NeuronQuant.Benchmarks passes | decode [--llama2c RUN --checkpoint FILE --tokenizer FILE] | "
+            + "autoround | tokenize FILE... [--text FILE]");
         return 2;
 }

@@ -16,7 +16,7 @@ public sealed record ExpectedTensor(ModuleName Module, string Parameter, Immutab
 /// <remarks>
 /// With h = hidden, q = heads * head size, k = key-value heads * head size, m = intermediate, v = vocabulary:
 ///   embed_tokens [v, h]; per layer q_proj [q, h], k_proj and v_proj [k, h], o_proj [h, q], gate_proj and up_proj [m, h],
-///   down_proj [h, m], both norms [h]; norm [h]; lm_head [v, h], which tied models may leave out.
+///   down_proj [h, m], both norms [h], in Qwen3 q_norm and k_norm [head size]; norm [h]; lm_head [v, h], which tied models may leave out.
 /// A bias has the shape [out]. Tensors beyond these are no error; <see cref="Unread"/> lists them.
 /// </remarks>
 public static class ExpectedTensors
@@ -70,6 +70,7 @@ public static class ExpectedTensors
             .. Linear(layer, "self_attn.q_proj", query, hidden, bias),
             .. Linear(layer, "self_attn.k_proj", keyValue, hidden, bias),
             .. Linear(layer, "self_attn.v_proj", keyValue, hidden, bias),
+            .. config.HasQueryKeyNorm ? [Weight(layer, "self_attn.q_norm", config.HeadSize), Weight(layer, "self_attn.k_norm", config.HeadSize)] : Array.Empty<ExpectedTensor>(),
             .. Linear(layer, "self_attn.o_proj", hidden, query, config.HasOutputBias),
             Weight(layer, "post_attention_layernorm", hidden),
             .. Linear(layer, "mlp.gate_proj", middle, hidden, config.HasMlpBias),

@@ -2,7 +2,7 @@ using System.Collections.Immutable;
 
 namespace NeuronQuant.Checkpoints;
 
-/// <summary>What config.json says of a Llama, Mistral or Qwen2 decoder, with the defaults of Hugging Face's transformers filled in.</summary>
+/// <summary>What config.json says of a Llama, Mistral, Qwen2 or Qwen3 decoder, with the defaults of Hugging Face's transformers filled in.</summary>
 /// <remarks>
 /// Read by ModelConfigReader, which refuses what it does not understand; sizes are checked against each other there, so a forward pass
 /// may rely on them. Left out: dropout, initialisation and pretraining fields, which do not change inference.
@@ -57,10 +57,13 @@ public sealed record ModelConfig
     /// <summary>True when lm_head is the embedding; the checkpoint then need not hold lm_head.weight.</summary>
     public bool TieWordEmbeddings { get; init; }
 
-    /// <summary>True when q, k and v have a bias: always in Qwen2, never in Mistral, attention_bias in Llama.</summary>
+    /// <summary>True when q, k and v have a bias: always in Qwen2, never in Mistral, attention_bias in Llama and Qwen3.</summary>
     public bool HasQueryKeyValueBias { get; init; }
 
-    /// <summary>True when o_proj has a bias: attention_bias in Llama, never elsewhere.</summary>
+    /// <summary>True when each head of q and of k has a norm of its own: in Qwen3.</summary>
+    public bool HasQueryKeyNorm { get; init; }
+
+    /// <summary>True when o_proj has a bias: attention_bias in Llama and Qwen3, never elsewhere.</summary>
     public bool HasOutputBias { get; init; }
 
     /// <summary>True when gate, up and down have a bias: mlp_bias in Llama, never elsewhere.</summary>

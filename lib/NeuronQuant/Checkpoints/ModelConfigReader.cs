@@ -5,9 +5,9 @@ namespace NeuronQuant.Checkpoints;
 /// A default is applied only where transformers has one that published configs rely on: num_key_value_heads = heads, head_dim = hidden / heads,
 /// rope_theta = 10,000, hidden_act = silu, no tied embeddings. Sizes have no default: a missing one is an error, because transformers would
 /// silently assume those of Llama 7B. The traps, from configuration_mistral.py and configuration_qwen2.py:
-///   sliding_window  Mistral: a field left out means 4096, null means none (Nemo writes null). Qwen2: it counts only with
+///   sliding_window  Mistral: a field left out means 4096, null means none (Nemo writes null). Qwen2 and Qwen3: it counts only with
 ///                   use_sliding_window, and only from layer max_window_layers on (28 by default). Llama: there is none.
-///   attention_bias  Llama: on q, k, v and o. Qwen2: q, k and v always have one and o never. Mistral: none.
+///   attention_bias  Llama and Qwen3: on q, k, v and o. Qwen2: q, k and v always have one and o never. Mistral: none.
 ///   rope            in one of three places; see RopeFields.
 /// </remarks>
 internal static class ModelConfigReader
@@ -20,7 +20,7 @@ internal static class ModelConfigReader
     private static readonly (ModelFamily Family, string Type, string Architecture)[] Known =
     [
         (ModelFamily.Llama, "llama", "LlamaForCausalLM"), (ModelFamily.Mistral, "mistral", "MistralForCausalLM"),
-        (ModelFamily.Qwen2, "qwen2", "Qwen2ForCausalLM"),
+        (ModelFamily.Qwen2, "qwen2", "Qwen2ForCausalLM"), (ModelFamily.Qwen3, "qwen3", "Qwen3ForCausalLM"),
     ];
 
     public static ModelConfig Read(string path)
@@ -30,7 +30,7 @@ internal static class ModelConfigReader
         var family = Family(fields);
         int heads = Size(fields, "num_attention_heads"), hidden = Size(fields, "hidden_size");
         var rope = RopeFields.Read(fields);
-        bool llamaBias = family == ModelFamily.Llama && (fields.OptionalFlag("attention_bias") ?? false);
+        bool llamaBias = family is ModelFamily.Llama or ModelFamily.Qwen3 && (fields.OptionalFlag("attention_bias") ?? false);
         var config = new ModelConfig
         {
             File = path,
@@ -50,10 +50,11 @@ internal static class ModelConfigReader
             HiddenActivation = fields.OptionalText("hidden_act") ?? "silu",
             TieWordEmbeddings = fields.OptionalFlag("tie_word_embeddings") ?? false,
             HasQueryKeyValueBias = llamaBias || family == ModelFamily.Qwen2,
+            HasQueryKeyNorm = family == ModelFamily.Qwen3,
             HasOutputBias = llamaBias,
             HasMlpBias = family == ModelFamily.Llama && (fields.OptionalFlag("mlp_bias") ?? false),
             SlidingWindow = Window(fields, family),
-            FirstSlidingLayer = family == ModelFamily.Qwen2 ? FirstSlidingLayer(fields) : 0,
+            FirstSlidingLayer = family is ModelFamily.Qwen2 or ModelFamily.Qwen3 ? FirstSlidingLayer(fields) : 0,
             BeginTokenId = fields.OptionalInteger("bos_token_id"),
             EndTokenIds = GenerationConfig.EndTokens(path, fields.OptionalIntegers("eos_token_id")),
             PadTokenId = fields.OptionalInteger("pad_token_id"),
@@ -69,7 +70,7 @@ internal static class ModelConfigReader
     {
         string? type = fields.OptionalText("model_type"), architecture = fields.OptionalTexts("architectures").FirstOrDefault();
         if (type is null && architecture is null) throw fields.Missing("model_type");
-        string remedy = "Use a Llama, Mistral or Qwen2 checkpoint; other models have other modules.";
+        string remedy = "Use a Llama, Mistral, Qwen2 or Qwen3 checkpoint; other models have other modules.";
         int byType = Array.FindIndex(Known, row => row.Type == type), byName = Array.FindIndex(Known, row => row.Architecture == architecture);
         if (type is not null && byType < 0)
             throw fields.Unsupported("model_type", CheckpointException.Quote(type), string.Join(", ", Known.Select(row => row.Type)), remedy);
@@ -113,7 +114,7 @@ internal static class ModelConfigReader
     {
         ModelFamily.Mistral when !fields.IsWritten("sliding_window") => MistralWindow,
         ModelFamily.Mistral => fields.OptionalCount("sliding_window"),
-        ModelFamily.Qwen2 when fields.OptionalFlag("use_sliding_window") ?? false =>
+        ModelFamily.Qwen2 or ModelFamily.Qwen3 when fields.OptionalFlag("use_sliding_window") ?? false =>
             fields.IsWritten("sliding_window") ? fields.OptionalCount("sliding_window") : Qwen2Window,
         _ => null,
     };

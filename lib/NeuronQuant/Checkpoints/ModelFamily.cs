@@ -12,4 +12,7 @@ public enum ModelFamily
 
     /// <summary>model_type qwen2, Qwen2ForCausalLM; Qwen2.5 is one.</summary>
     Qwen2,
+
+    /// <summary>model_type qwen3, Qwen3ForCausalLM: no bias unless told otherwise, and a norm for each head of q and k.</summary>
+    Qwen3,
 }

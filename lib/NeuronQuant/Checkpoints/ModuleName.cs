@@ -22,7 +22,7 @@ public sealed record ModuleName(int? Layer, string Type) : IComparable<ModuleNam
     // The order in which a forward pass visits the modules; it is the order of every table and figure.
     private static readonly string[] Visits =
     [
-        "", "input_layernorm", "self_attn", "self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj", "self_attn.o_proj",
+        "", "input_layernorm", "self_attn", "self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj", "self_attn.q_norm", "self_attn.k_norm", "self_attn.o_proj",
         "post_attention_layernorm", "mlp", "mlp.gate_proj", "mlp.up_proj", "mlp.down_proj",
     ];
 

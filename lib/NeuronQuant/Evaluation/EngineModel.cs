@@ -14,7 +14,6 @@ public sealed class EngineModel : ILanguageModel, ILogitsModel
 {
     private readonly LlamaModel _model;
     private readonly Tokenizer _tokenizer;
-    private readonly ModelPass _pass;
 
     /// <summary>A model and the tokenizer it was trained with.</summary>
     /// <param name="model">the weights, as they will be graded</param>
@@ -24,7 +23,7 @@ public sealed class EngineModel : ILanguageModel, ILogitsModel
     public EngineModel(LlamaModel model, Tokenizer tokenizer, string name)
     {
         TokenRange.Check(model.Config, tokenizer);
-        (_model, _tokenizer, Name, _pass) = (model, tokenizer, name, new ModelPass(model));
+        (_model, _tokenizer, Name) = (model, tokenizer, name);
     }
 
     /// <inheritdoc cref="ILanguageModel.Name"/>
@@ -34,7 +33,7 @@ public sealed class EngineModel : ILanguageModel, ILogitsModel
     public int MaxContext => _model.Config.MaxPositionEmbeddings;
 
     /// <inheritdoc/>
-    public int PreferredBatch => 64;
+    public int PreferredBatch => 256;
 
     /// <inheritdoc/>
     public int VocabularySize => _model.Config.VocabularySize;
@@ -66,10 +65,9 @@ public sealed class EngineModel : ILanguageModel, ILogitsModel
             throw new EvaluationException(EvaluationFailure.ContextTooShort, Name, $"a prompt of {longest} tokens and an answer of up to {settings.MaxNewTokens}",
                 $"at most {MaxContext} together", "Ask for fewer examples or a shorter answer.");
         if (tokens.Length == 0) return Task.FromResult<IReadOnlyList<Generation>>([]);
-        var decoder = new Decoder(_model, Math.Min(PreferredBatch, tokens.Length), longest + settings.MaxNewTokens);
         var options = new GenerationOptions(settings.MaxNewTokens, _model.Config.EndTokenIds, StopWhen: (_, soFar) =>
             settings.Stops.Count > 0 && EndsInStop(soFar, settings.Stops));
-        var made = Models.Generation.Run(decoder, tokens, options, cancellation);
+        var made = Models.Generation.Run(_model, tokens, options, PreferredBatch, cancellation);
         return Task.FromResult<IReadOnlyList<Generation>>([.. made.Select((ids, i) => new Generation(After(tokens[i], ids), ids.Length >= settings.MaxNewTokens))]);
     }
 
@@ -79,25 +77,9 @@ public sealed class EngineModel : ILanguageModel, ILogitsModel
     /// <inheritdoc/>
     public Task<IReadOnlyList<Likelihood>> Score(IReadOnlyList<Continuation> requests, CancellationToken cancellation = default)
     {
-        var scores = new List<Likelihood>(requests.Count);
-        foreach (var request in requests)
-        {
-            cancellation.ThrowIfCancellationRequested();
-            var (ids, context) = ContinuationSplit.Encode(Encode, request);
-            int count = ids.Length - context;
-            var logits = new float[count * VocabularySize];
-            Logits(ids.AsSpan(0, ids.Length - 1), context - 1, logits);
-            double sum = 0;
-            bool greedy = true;
-            for (int i = 0; i < count; i++)
-            {
-                var row = logits.AsSpan(i * VocabularySize, VocabularySize);
-                sum += row[ids[context + i]] - SlidingWindows.LogSumExp(row);
-                greedy &= Models.Generation.Likeliest(row) == ids[context + i];
-            }
-            scores.Add(new Likelihood(sum, count, greedy));
-        }
-        return Task.FromResult<IReadOnlyList<Likelihood>>(scores);
+        (int[] Ids, int Given)[] texts = [.. requests.Select(request => ContinuationSplit.Encode(Encode, request))];
+        return Task.FromResult<IReadOnlyList<Likelihood>>([.. Scoring.Of(_model, texts, cancellation).Select(score =>
+            new Likelihood(score.LogProbabilities.Sum(value => (double)value), score.LogProbabilities.Length, score.IsGreedy))]);
     }
 
     /// <inheritdoc/>
@@ -108,9 +90,8 @@ public sealed class EngineModel : ILanguageModel, ILogitsModel
     {
         if (ids.Length > MaxContext)
             throw new EvaluationException(EvaluationFailure.ContextTooShort, Name, $"a sequence of {ids.Length} tokens", $"at most {MaxContext}", "Choose a smaller window.");
-        _pass.Forward(new TokenBatch(ids.ToArray(), [], 1));
-        int hidden = _model.Config.HiddenSize, count = ids.Length - from;
-        _model.Head.Forward(_pass.Normed.AsSpan(from * hidden, count * hidden), logits, count);
+        var batch = new TokenBatch(ids.ToArray(), [], 1);
+        Torch.Run(() => _model.LogitsOf(_model.Hidden(batch).narrow(1, from, batch.Length - from)).ToFloats()).CopyTo(logits);
     }
 
     // A stop can only have ended with the newest token, and each token before it holds a byte at least: a tail is enough, and cheap.

@@ -1,4 +1,3 @@
-using NeuronQuant.Checkpoints;
 using NeuronQuant.Models;
 using NeuronQuant.Quantization;
 using NeuronQuant.Sensitivity;
@@ -24,24 +23,13 @@ public static class QuantizedCopy
     {
         var modules = QuantizationPlan.LinearModules(model.Config);
         var plan = QuantizationPlan.Create(modules, model.Config.TieWordEmbeddings, grid.Format, Granularity.PerChannelSymmetric, modulesToNotConvert ?? []);
-        var copy = Of(model);
-        foreach (var parameter in copy.Parameters)
-            if (plan[ModuleName.OfTensor(parameter.Name, out string kind)] != Formats.Format.Bf16 && kind == "weight")
-                Quantization.RoundToNearest.Quantize(WeightMatrix.Of(parameter.Name, parameter.Values, parameter.Rows, parameter.Columns), grid)
-                    .Dequantize().CopyTo(parameter.Values, 0);
+        var copy = model.Copy();
+        foreach (var linear in copy.Linears)
+            if (plan[linear.Module] != Formats.Format.Bf16) linear.Apply(Quantization.RoundToNearest.Quantize(linear.ToWeightMatrix(), grid));
         return copy;
     }
 
     /// <summary>The sensitivity profile of the linear weights of a model in memory, as it was changed. A tied head is the embedding and not among them.</summary>
     public static ModelProfile Profile(LlamaModel model) =>
-        ModelProfile.Of(model.Blocks.SelectMany(block => block.Linears).Concat(model.Config.TieWordEmbeddings ? [] : [model.Head]).Select(linear => ModuleMetrics.Measure(
-            ModuleName.Parse(linear.Name), WeightMatrix.Of(linear.Weight.Name, linear.Weight.Values, linear.Out, linear.In))));
-
-    /// <summary>A copy with its own weights.</summary>
-    public static LlamaModel Of(LlamaModel model)
-    {
-        var copy = new LlamaModel(model.Config);
-        foreach (var (target, source) in copy.Parameters.Zip(model.Parameters)) source.Values.CopyTo(target.Values, 0);
-        return copy;
-    }
+        ModelProfile.Of(model.Linears.Select(linear => ModuleMetrics.Measure(linear.Module, linear.ToWeightMatrix())));
 }

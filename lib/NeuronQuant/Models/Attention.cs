@@ -1,87 +1,51 @@
+using static TorchSharp.torch;
+using F = TorchSharp.torch.nn.functional;
+
 namespace NeuronQuant.Models;
 
-/// <summary>Sizes of an attention: which rows are sequences, which columns are heads.</summary>
-/// <param name="Sequences">Sequences in the batch.</param>
-/// <param name="Length">Tokens of each, padding included.</param>
-/// <param name="Heads">Query heads.</param>
-/// <param name="KeyValueHeads">Key and value heads; query head h reads h * KeyValueHeads / Heads.</param>
-/// <param name="HeadSize">Width of a head.</param>
-/// <param name="Window">Positions that a query sees, its own included; null for all before it.</param>
-public sealed record AttentionShape(int Sequences, int Length, int Heads, int KeyValueHeads, int HeadSize, int? Window = null)
+/// <summary>What attention must know of positions, made once for all layers of a pass: angles, and who may see whom.</summary>
+/// <param name="Angles">cosines and sines of the rotary embedding</param>
+/// <param name="Mask">for a sliding window, 0 where a query may see a key, else -infinity, [1 or texts, 1, length, seen]; null where plain causality is meant</param>
+public sealed record Positions((Tensor Cosines, Tensor Sines) Angles, Func<int?, Tensor?> Mask)
 {
-    internal float Scale => 1f / MathF.Sqrt(HeadSize);
-
-    internal int QueryWidth => Heads * HeadSize;
-
-    internal int KeyWidth => KeyValueHeads * HeadSize;
-
-    internal int Group => Heads / KeyValueHeads;
-
-    internal int FirstKey(int query) => Window is int window ? Math.Max(0, query - window + 1) : 0;
-}
-
-/// <summary>Causal attention with grouped queries: each token takes a weighted mean of the values at and before it.</summary>
-/// <remarks>
-/// Per head: score[i, j] = q_i . k_j / sqrt(head size) for j &lt;= i, p = softmax over j, y_i = sum over j of p[i, j] * v_j.
-/// Queries go in blocks of 64, so that the scores of a block stay in the cache and nothing above the diagonal is computed but the last
-/// block. Kept for backward is one number a query, log(sum of e^score); the probabilities are computed again there. A sequence padded at
-/// its end needs no mask: no real token looks at a later one.
-/// Source: Vaswani et al., 2017; Ainslie et al., "GQA", 2023; keeping the logarithm alone is FlashAttention's idea (Dao et al., 2022).
-/// </remarks>
-public static unsafe partial class Attention
-{
-    internal const int QueryBlock = 64;
-
-    /// <summary>Attention of whole sequences.</summary>
-    /// <param name="q">[sequences * length, heads * head size], already turned</param>
-    /// <param name="k">[sequences * length, key-value heads * head size], already turned</param>
-    /// <param name="v">[sequences * length, key-value heads * head size]</param>
-    /// <param name="y">[sequences * length, heads * head size]</param>
-    /// <param name="logSums">[sequences, heads, length], for backward</param>
-    /// <param name="shape">sizes</param>
-    public static void Forward(float[] q, float[] k, float[] v, float[] y, float[] logSums, AttentionShape shape) =>
-        RowParts.Each(shape.Sequences * shape.Heads, unit =>
-        {
-            fixed (float* pq = q, pk = k, pv = v, py = y)
-            {
-                int sequence = unit / shape.Heads, head = unit % shape.Heads;
-                Matrix queries = HeadOf(pq, sequence, head, shape, shape.QueryWidth), target = HeadOf(py, sequence, head, shape, shape.QueryWidth);
-                Matrix keys = HeadOf(pk, sequence, head / shape.Group, shape, shape.KeyWidth);
-                Matrix values = HeadOf(pv, sequence, head / shape.Group, shape, shape.KeyWidth);
-                ForwardHead(queries, keys, values, target, logSums.AsSpan(unit * shape.Length, shape.Length), shape);
-            }
-        });
-
-    internal static Matrix HeadOf(float* data, int sequence, int head, AttentionShape shape, int width) =>
-        new(data + (nint)sequence * shape.Length * width + head * shape.HeadSize, shape.Length, shape.HeadSize, width);
-
-    private static void ForwardHead(Matrix queries, Matrix keys, Matrix values, Matrix target, Span<float> logSums, AttentionShape shape)
+    /// <summary>Positions of whole texts that begin at 0. Texts padded at their end need no mask: nothing real sees what comes later.</summary>
+    public static Positions Of(RotaryEmbedding rotary, long length, Placement place)
     {
-        float* scores = Scratch.Get(ScratchUse.Scores, QueryBlock * shape.Length);
-        for (int first = 0; first < shape.Length; first += QueryBlock)
+        ArgumentNullException.ThrowIfNull(rotary);
+        var masks = new Dictionary<int, Tensor>();
+        return new Positions(rotary.Angles(length), window =>
         {
-            int count = Math.Min(QueryBlock, shape.Length - first), from = shape.FirstKey(first), width = first + count - from;
-            MatrixMultiply.Run(queries.RowRange(first, count), keys.RowRange(from, width).Transposed, scores, width, false, MatrixMultiply.VectorBits);
-            for (int i = 0; i < count; i++)
-            {
-                var row = new Span<float>(scores + (nint)i * width, width);
-                logSums[first + i] = Softmax(row, shape.FirstKey(first + i) - from, first + i + 1 - from, shape.Scale);
-            }
-            var block = target.RowRange(first, count);
-            MatrixMultiply.Run(new Matrix(scores, count, width, width), values.RowRange(from, width), block.Data, block.RowStride, false,
-                MatrixMultiply.VectorBits);
-        }
+            if (window is not int width || width >= length) return null;
+            if (masks.TryGetValue(width, out var known)) return known;
+            var place_ = arange(length, device: place.Device);
+            return masks[width] = Visible(place_.unsqueeze(1) - place_, width, place.Type).view(1, 1, length, length);
+        });
     }
 
-    // Columns [first, last) become probabilities, the others zero; returns the logarithm of the sum.
-    internal static float Softmax(Span<float> row, int first, int last, float scale)
+    /// <summary>0 where 0 &lt;= distance &lt; window, else -infinity.</summary>
+    internal static Tensor Visible(Tensor distance, int? window, ScalarType type)
     {
-        var seen = row[first..last];
-        float shift = VectorMath.Maximum(seen) * scale;
-        float sum = VectorMath.ExpInPlace(seen, scale, shift);
-        VectorMath.Scale(seen, 1f / sum);
-        row[..first].Clear();
-        row[last..].Clear();
-        return shift + MathF.Log(sum);
+        var hidden = distance < 0;
+        if (window is int width) hidden = hidden.logical_or(distance >= width);
+        return zeros(distance.shape, type, distance.device).masked_fill_(hidden, float.NegativeInfinity);
+    }
+}
+
+/// <summary>Grouped-query attention of one layer: softmax(q k^T / sqrt(head size)) v, causal, several query heads to each key-value head.</summary>
+/// <remarks>Vaswani et al., 2017; Ainslie et al., "GQA", 2023. The product, the softmax and the sum are torch's fused kernel where it has one.</remarks>
+internal static class Attention
+{
+    /// <summary>The mixed values, [texts, length, heads * size], which o_proj reads.</summary>
+    /// <param name="q">[texts, length, heads, size], turned</param>
+    /// <param name="k">[texts, seen, key-value heads, size], turned</param>
+    /// <param name="v">[texts, seen, key-value heads, size]</param>
+    /// <param name="mask">see <see cref="Positions"/></param>
+    public static Tensor Mix(Tensor q, Tensor k, Tensor v, Tensor? mask)
+    {
+        long texts = q.shape[0], length = q.shape[1], heads = q.shape[2], size = q.shape[3], keyHeads = k.shape[2], group = heads / keyHeads;
+        if (length == 1) // The query heads that share a key head are rows of one product.
+            return F.scaled_dot_product_attention(q.view(texts, keyHeads, group, size), k.transpose(1, 2), v.transpose(1, 2), mask!).view(texts, 1, heads * size);
+        Tensor Spread(Tensor t) => (group == 1 ? t : t.unsqueeze(3).expand(texts, t.shape[1], keyHeads, group, size).reshape(texts, t.shape[1], heads, size)).transpose(1, 2);
+        return F.scaled_dot_product_attention(q.transpose(1, 2), Spread(k), Spread(v), mask!, is_casual: mask is null).transpose(1, 2).reshape(texts, length, heads * size);
     }
 }

@@ -1,164 +1,155 @@
 using NeuronQuant.Checkpoints;
+using static TorchSharp.torch;
+using F = TorchSharp.torch.nn.functional;
 
 namespace NeuronQuant.Models;
 
 /// <summary>One decoder layer: attention and MLP, each behind a norm and added to the residual stream.</summary>
 /// <remarks>
 /// middle = x + o(attention(rope(q(n)), rope(k(n)), v(n))) with n = norm(x);   y = middle + down(silu(gate(m)) * up(m)) with m = norm(middle)
-/// A block stands alone: given its input and the gradient of its output it computes everything else, which is what tuning one block at
-/// a time needs. Gradients of weights are computed for the parameters that have one, see <see cref="Parameter"/>.
+/// Qwen3 norms each head of q and of k before it is turned. The stream x is float32 in any weight type: sums of many small terms.
+/// A block stands alone, which is what tuning one block at a time needs.
 /// </remarks>
-public sealed class DecoderBlock
+public sealed class DecoderBlock : IDisposable
 {
     private readonly ModelConfig _config;
-    private readonly RotaryEmbedding _rotary;
-    private readonly float _epsilon;
+    private readonly FusedLinear _queryKeyValue, _output, _gateUp, _down;
+    private readonly Parameter? _queryNorm, _keyNorm;
 
     /// <summary>A block whose parameters are zero.</summary>
     /// <param name="config">sizes of the model</param>
     /// <param name="layer">number of the layer</param>
-    /// <param name="rotary">the model's rotary embedding, shared by its blocks</param>
-    public DecoderBlock(ModelConfig config, int layer, RotaryEmbedding rotary)
+    /// <param name="place">type and device of the weights</param>
+    public DecoderBlock(ModelConfig config, int layer, Placement place)
     {
         ArgumentNullException.ThrowIfNull(config);
-        ArgumentNullException.ThrowIfNull(rotary);
-        (_config, _rotary, Layer, _epsilon) = (config, rotary, layer, (float)config.RmsNormEpsilon);
+        (_config, Layer, Place) = (config, layer, place);
         int hidden = config.HiddenSize, middle = config.IntermediateSize;
-        bool bias = config.HasQueryKeyValueBias;
-        InputNorm = Norm("input_layernorm");
-        Query = Make("self_attn.q_proj", config.QuerySize, hidden, bias);
-        Key = Make("self_attn.k_proj", config.KeyValueSize, hidden, bias);
-        Value = Make("self_attn.v_proj", config.KeyValueSize, hidden, bias);
-        Output = Make("self_attn.o_proj", hidden, config.QuerySize, config.HasOutputBias);
-        MiddleNorm = Norm("post_attention_layernorm");
-        Gate = Make("mlp.gate_proj", middle, hidden, config.HasMlpBias);
-        Up = Make("mlp.up_proj", middle, hidden, config.HasMlpBias);
-        Down = Make("mlp.down_proj", hidden, middle, config.HasMlpBias);
-        Linears = [Query, Key, Value, Output, Gate, Up, Down];
+        (_queryKeyValue, _output, _gateUp, _down) = Torch.Run(() => (
+            new FusedLinear(place, layer, hidden, config.HasQueryKeyValueBias, ("self_attn.q_proj", config.QuerySize), ("self_attn.k_proj", config.KeyValueSize), ("self_attn.v_proj", config.KeyValueSize)),
+            new FusedLinear(place, layer, config.QuerySize, config.HasOutputBias, ("self_attn.o_proj", hidden)),
+            new FusedLinear(place, layer, hidden, config.HasMlpBias, ("mlp.gate_proj", middle), ("mlp.up_proj", middle)),
+            new FusedLinear(place, layer, middle, config.HasMlpBias, ("mlp.down_proj", hidden))));
+        (InputNorm, MiddleNorm) = (Norm("input_layernorm", hidden), Norm("post_attention_layernorm", hidden));
+        if (config.HasQueryKeyNorm) (_queryNorm, _keyNorm) = (Norm("self_attn.q_norm", config.HeadSize), Norm("self_attn.k_norm", config.HeadSize));
+        Linears = [.. Fused.SelectMany(fused => fused.Modules)];
+    }
+
+    private DecoderBlock(DecoderBlock block, Tensor[] weights)
+    {
+        (_config, Layer, Place, InputNorm, MiddleNorm, _queryNorm, _keyNorm, Linears) =
+            (block._config, block.Layer, block.Place, block.InputNorm, block.MiddleNorm, block._queryNorm, block._keyNorm, block.Linears);
+        FusedLinear[] fused = [.. block.Fused.Zip(weights, (one, weight) => one.With(weight))];
+        (_queryKeyValue, _output, _gateUp, _down) = (fused[0], fused[1], fused[2], fused[3]);
     }
 
     /// <summary>Number of the layer.</summary>
     public int Layer { get; }
 
+    /// <summary>Type and device of the weights.</summary>
+    public Placement Place { get; }
+
     /// <summary>Weight of the norm before attention: [hidden].</summary>
     public Parameter InputNorm { get; }
-
-    /// <summary>q_proj</summary>
-    public Linear Query { get; }
-
-    /// <summary>k_proj</summary>
-    public Linear Key { get; }
-
-    /// <summary>v_proj</summary>
-    public Linear Value { get; }
-
-    /// <summary>o_proj</summary>
-    public Linear Output { get; }
 
     /// <summary>Weight of the norm before the MLP: [hidden].</summary>
     public Parameter MiddleNorm { get; }
 
-    /// <summary>gate_proj</summary>
-    public Linear Gate { get; }
-
-    /// <summary>up_proj</summary>
-    public Linear Up { get; }
-
-    /// <summary>down_proj</summary>
-    public Linear Down { get; }
-
     /// <summary>The seven linear modules, in the order of a forward pass.</summary>
     public IReadOnlyList<Linear> Linears { get; }
 
+    /// <summary>A linear module by its type.</summary>
+    /// <param name="type">name within the layer, such as mlp.up_proj</param>
+    /// <exception cref="ModelException">there is no such linear module</exception>
+    public Linear this[string type] => Linears.FirstOrDefault(linear => linear.Module.Type == type)
+        ?? throw new ModelException(type, "is no linear module of a decoder block; name one of ModuleName.LinearTypes.");
+
+    /// <summary>What a linear module reads: the name by which <see cref="Forward(Tensor, Positions, Action{string, Tensor})"/> tells of it.</summary>
+    /// <param name="type">name within the layer, such as mlp.up_proj</param>
+    public static string InputOf(string type) => type switch
+    {
+        "self_attn.o_proj" => "self_attn",
+        "mlp.down_proj" => "mlp",
+        "mlp.gate_proj" or "mlp.up_proj" => "post_attention_layernorm",
+        _ => "input_layernorm",
+    };
+
     /// <summary>All parameters, in the order of a forward pass.</summary>
-    public IEnumerable<Parameter> Parameters =>
-        [InputNorm, .. Linears.Take(4).SelectMany(Of), MiddleNorm, .. Linears.Skip(4).SelectMany(Of)];
-
-    /// <summary>Computes the block for sequences that are padded at their end to one length.</summary>
-    /// <param name="x">[sequences * length, hidden]; kept in the activations as a copy</param>
-    /// <param name="y">[sequences * length, hidden]; may be x</param>
-    /// <param name="sequences">sequences</param>
-    /// <param name="length">tokens of each</param>
-    /// <param name="kept">filled with what backward needs</param>
-    public void Forward(ReadOnlySpan<float> x, Span<float> y, int sequences, int length, BlockActivations kept)
+    public IEnumerable<Parameter> Parameters
     {
-        ArgumentNullException.ThrowIfNull(kept);
-        kept.Prepare(_config, sequences, length);
-        int rows = kept.Rows, values = rows * _config.HiddenSize;
-        x[..values].CopyTo(kept.Input);
-        RmsNorm.Forward(kept.Input, InputNorm.Values, kept.AttentionInput, kept.InputScales, rows, _epsilon);
-        Query.Forward(kept.AttentionInput, kept.Query, rows);
-        Key.Forward(kept.AttentionInput, kept.Key, rows);
-        Value.Forward(kept.AttentionInput, kept.Value, rows);
-        _rotary.Apply(kept.Query, rows, _config.HeadCount, length);
-        _rotary.Apply(kept.Key, rows, _config.KeyValueHeadCount, length);
-        Attention.Forward(kept.Query, kept.Key, kept.Value, kept.Mixed, kept.LogSums, Shape(sequences, length));
-        kept.Input.AsSpan(0, values).CopyTo(kept.Middle);
-        Output.Forward(kept.Mixed, kept.Middle, rows, accumulate: true);
-        RmsNorm.Forward(kept.Middle, MiddleNorm.Values, kept.MlpInput, kept.MiddleScales, rows, _epsilon);
-        Gate.Forward(kept.MlpInput, kept.Gate, rows);
-        Up.Forward(kept.MlpInput, kept.Up, rows);
-        SwiGlu.Forward(kept.Gate, kept.Up, kept.Product, rows * _config.IntermediateSize);
-        kept.Middle.AsSpan(0, values).CopyTo(y);
-        Down.Forward(kept.Product, y, rows, accumulate: true);
-    }
-
-    /// <summary>The turned keys and the values of one sequence, in the activations, and nothing else of the block.</summary>
-    internal void KeysAndValues(ReadOnlySpan<float> x, int length, BlockActivations kept)
-    {
-        kept.Prepare(_config, 1, length);
-        x[..(length * _config.HiddenSize)].CopyTo(kept.Input);
-        RmsNorm.Forward(kept.Input, InputNorm.Values, kept.AttentionInput, kept.InputScales, length, _epsilon);
-        Key.Forward(kept.AttentionInput, kept.Key, length);
-        Value.Forward(kept.AttentionInput, kept.Value, length);
-        _rotary.Apply(kept.Key, length, _config.KeyValueHeadCount, length);
-    }
-
-    /// <summary>Turns the gradient of the block's output into that of its input, in place, and adds to the parameters' gradients.</summary>
-    /// <param name="d">[rows, hidden]: on entry the gradient of y, at the end that of x</param>
-    /// <param name="kept">from the forward pass</param>
-    /// <param name="scratch">buffers, shared between blocks</param>
-    /// <param name="toInput">false where nobody asks for the gradients of x and of the first norm: d is then the gradient of middle, and three
-    /// multiplications are saved</param>
-    /// <param name="ready">told each linear module when its gradients are whole, from the last to the first; null for nobody</param>
-    public void Backward(float[] d, BlockActivations kept, BlockGradients scratch, bool toInput = true, Action<Linear>? ready = null)
-    {
-        ArgumentNullException.ThrowIfNull(kept);
-        ArgumentNullException.ThrowIfNull(scratch);
-        int rows = kept.Rows;
-        scratch.Prepare(_config, rows);
-        void Back(Linear linear, float[] x, float[] dy, float[] dx, bool accumulate = false)
+        get
         {
-            linear.Backward(x, dy, dx, rows, accumulate);
-            ready?.Invoke(linear);
+            Parameter?[] all = [InputNorm, .. Linears.Take(3).SelectMany(Of), _queryNorm, _keyNorm, .. Of(Linears[3]), MiddleNorm, .. Linears.Skip(4).SelectMany(Of)];
+            return all.OfType<Parameter>();
         }
-        Back(Down, kept.Product, d, scratch.Product);
-        SwiGlu.Backward(kept.Gate, kept.Up, scratch.Product, scratch.Gate, scratch.Product, rows * _config.IntermediateSize);
-        Back(Gate, kept.MlpInput, scratch.Gate, scratch.Hidden);
-        Back(Up, kept.MlpInput, scratch.Product, scratch.Hidden, accumulate: true);
-        RmsNorm.Backward(kept.Middle, MiddleNorm.Values, kept.MiddleScales, scratch.Hidden, d, MiddleNorm.Gradient, rows);
-        Back(Output, kept.Mixed, d, scratch.Mixed);
-        Attention.Backward(kept.Query, kept.Key, kept.Value, kept.Mixed, kept.LogSums, scratch.Mixed, scratch.Query, scratch.Key, scratch.Value,
-            Shape(kept.Sequences, kept.Length));
-        _rotary.Apply(scratch.Query, rows, _config.HeadCount, kept.Length, backward: true);
-        _rotary.Apply(scratch.Key, rows, _config.KeyValueHeadCount, kept.Length, backward: true);
-        float[] target = toInput ? scratch.Hidden : [];
-        Back(Query, kept.AttentionInput, scratch.Query, target);
-        Back(Key, kept.AttentionInput, scratch.Key, target, accumulate: true);
-        Back(Value, kept.AttentionInput, scratch.Value, target, accumulate: true);
-        if (toInput) RmsNorm.Backward(kept.Input, InputNorm.Values, kept.InputScales, scratch.Hidden, d, InputNorm.Gradient, rows);
     }
 
-    private AttentionShape Shape(int sequences, int length) =>
-        new(sequences, length, _config.HeadCount, _config.KeyValueHeadCount, _config.HeadSize, _config.SlidingWindowOf(Layer));
+    /// <summary>The four multiplications: q, k, v together; o; gate, up together; down.</summary>
+    internal IReadOnlyList<FusedLinear> Fused => [_queryKeyValue, _output, _gateUp, _down];
 
-    private static Parameter[] Of(Linear linear) => linear.Bias is null ? [linear.Weight] : [linear.Weight, linear.Bias];
+    /// <summary>What is trained: whole tensors, and whether weight decay is for them.</summary>
+    internal IEnumerable<(Tensor Leaf, bool Decays)> Leaves =>
+        [.. Fused.Select(fused => (fused.Weight, true)), .. Fused.Where(fused => fused.Bias is not null).Select(fused => (fused.Bias!, false)),
+            .. new[] { InputNorm, MiddleNorm, _queryNorm, _keyNorm }.OfType<Parameter>().Select(norm => (norm.Whole, false))];
 
-    private Parameter Norm(string type) => new($"{new ModuleName(Layer, type).HuggingFaceName}.weight", 1, _config.HiddenSize);
+    /// <summary>The same block with other weights of its four multiplications, which are not owned: leaves that learn, for one.</summary>
+    internal DecoderBlock With(Tensor[] weights) => new(this, weights);
 
-    private Linear Make(string type, int rows, int columns, bool bias)
+    /// <summary>Computes the block.</summary>
+    /// <param name="x">the residual stream, [texts, length, hidden]</param>
+    /// <param name="positions">of the texts</param>
+    /// <param name="see">told what is inside: the name of a module within the layer, and what it gives, [texts, length, width]; null for nobody</param>
+    /// <returns>[texts, length, hidden]</returns>
+    /// <exception cref="ModelException">x has another shape</exception>
+    public Tensor Forward(Tensor x, Positions positions, Action<string, Tensor>? see = null) => Forward(x, positions, null, see);
+
+    internal Tensor Forward(Tensor x, Positions positions, KeyValueCache? cache, Action<string, Tensor>? see = null)
     {
-        string name = new ModuleName(Layer, type).HuggingFaceName;
-        return new Linear(name, new Parameter($"{name}.weight", rows, columns), bias ? new Parameter($"{name}.bias", 1, rows) : null);
+        if (x.dim() != 3 || x.shape[2] != _config.HiddenSize)
+            throw new ModelException($"layers.{Layer}", $"its input is [{string.Join(", ", x.shape)}], expected [texts, length, {_config.HiddenSize}].");
+        long texts = x.shape[0], length = x.shape[1], size = _config.HeadSize, heads = _config.HeadCount, keyHeads = _config.KeyValueHeadCount;
+        var n = See("input_layernorm", Normed(x, InputNorm.Whole));
+        var parts = _queryKeyValue.Forward(n).view(texts, length, heads + 2 * keyHeads, size).split([heads + keyHeads, keyHeads], 2);
+        var turned = RotaryEmbedding.Turn(HeadNorms(parts[0]), positions.Angles).split([heads, keyHeads], 2);
+        var (q, k, v) = (See("self_attn.q_proj", turned[0]), See("self_attn.k_proj", turned[1]), See("self_attn.v_proj", parts[1]));
+        if (cache is not null) (k, v) = cache.Append(Layer, k, v);
+        var mixed = See("self_attn", Attention.Mix(q, k, v, positions.Mask(_config.SlidingWindowOf(Layer))));
+        var middle = See("self_attn.o_proj", x + _output.Forward(mixed));
+        var m = See("post_attention_layernorm", Normed(middle, MiddleNorm.Whole));
+        var halves = _gateUp.Forward(m).chunk(2, -1);
+        var (gate, up) = (See("mlp.gate_proj", halves[0]), See("mlp.up_proj", halves[1]));
+        var product = See("mlp", F.silu(gate) * up);
+        return See("mlp.down_proj", middle + _down.Forward(product));
+
+        Tensor See(string type, Tensor output)
+        {
+            see?.Invoke(type, output);
+            return output;
+        }
     }
+
+    /// <summary>x / sqrt(mean(x^2) + epsilon) * weight, over the last dimension, in the weight's type.</summary>
+    internal static Tensor RmsNorm(Tensor x, Tensor weight, double epsilon) =>
+        (x * x.square().mean([-1], keepdim: true).add(epsilon).rsqrt()).to(weight.dtype) * weight;
+
+    /// <summary>Frees the weights.</summary>
+    public void Dispose()
+    {
+        foreach (var parameter in Parameters) parameter.Tensor.Dispose();
+        foreach (var (leaf, _) in Leaves) leaf.Dispose();
+    }
+
+    private Tensor Normed(Tensor x, Tensor weight) => RmsNorm(x, weight, _config.RmsNormEpsilon);
+
+    private Tensor HeadNorms(Tensor queryKey)
+    {
+        if (_queryNorm is null || _keyNorm is null) return queryKey;
+        var parts = queryKey.split([_config.HeadCount, _config.KeyValueHeadCount], 2);
+        Tensor Wide(Tensor x, Parameter norm) => Normed(x.to(Place.StreamType), norm.Whole);
+        return cat([Wide(parts[0], _queryNorm), Wide(parts[1], _keyNorm)], 2);
+    }
+
+    private static IEnumerable<Parameter> Of(Linear linear) => linear.Bias is null ? [linear.Weight] : [linear.Weight, linear.Bias];
+
+    private Parameter Norm(string type, int size) => new($"{new ModuleName(Layer, type).HuggingFaceName}.weight", Torch.Run(() => Torch.Keep(zeros(size, Place.Type, Place.Device))), 0, size);
 }

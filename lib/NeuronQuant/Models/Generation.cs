@@ -1,3 +1,5 @@
+using static TorchSharp.torch;
+
 namespace NeuronQuant.Models;
 
 /// <summary>How texts are continued.</summary>
@@ -9,71 +11,116 @@ namespace NeuronQuant.Models;
 public sealed record GenerationOptions(int MaximumTokens = 256, IReadOnlyCollection<int>? StopTokens = null, double Temperature = 0, ulong Seed = 0,
     Func<int, IReadOnlyList<int>, bool>? StopWhen = null);
 
-/// <summary>Continues prompts of any number and length with a decoder's rows: a row whose text has ended takes the next prompt.</summary>
+/// <summary>Continues prompts of any number and length together: all are read at once, padded at their end, then each step adds a token to each.</summary>
+/// <remarks>Rows whose text has ended leave the batch once a quarter has. A text in a batch may differ from the same text alone where two tokens are equally likely to the last bits.</remarks>
 public static class Generation
 {
     /// <summary>Continues each prompt.</summary>
-    /// <param name="decoder">its rows are overwritten</param>
-    /// <param name="prompts">token ids of each prompt</param>
+    /// <param name="model">the model</param>
+    /// <param name="prompts">token ids of each prompt, at least one</param>
     /// <param name="options">length, stops and sampling; null for greedy</param>
+    /// <param name="batch">texts at a time</param>
     /// <param name="cancellation">checked at each step</param>
-    /// <returns>the new tokens of each prompt</returns>
-    public static IReadOnlyList<int[]> Run(Decoder decoder, IReadOnlyList<int[]> prompts, GenerationOptions? options = null,
+    /// <returns>the new tokens of each prompt; a text also ends where the model's context does</returns>
+    /// <exception cref="ModelException">a prompt is empty, longer than the context, or not of the vocabulary</exception>
+    public static IReadOnlyList<int[]> Run(LlamaModel model, IReadOnlyList<int[]> prompts, GenerationOptions? options = null, int batch = 256,
         CancellationToken cancellation = default)
     {
-        ArgumentNullException.ThrowIfNull(decoder);
+        ArgumentNullException.ThrowIfNull(model);
         ArgumentNullException.ThrowIfNull(prompts);
         options ??= new GenerationOptions();
-        var texts = new Text?[decoder.Rows];
-        var tokens = new int[decoder.Rows];
-        var results = prompts.Select(_ => new List<int>()).ToArray();
-        for (int next = 0; ;)
+        var results = new int[prompts.Count][];
+        foreach (int[] some in Enumerable.Range(0, prompts.Count).OrderBy(i => prompts[i].Length).Chunk(batch))
+        {
+            Text[] texts = [.. some.Select(i => new Text(i, prompts[i], new RandomNumbers(options.Seed + (ulong)i)))];
+            Torch.Run(() => Continue(model, texts, options, cancellation));
+            foreach (var text in texts) results[text.Index] = [.. text.Made];
+        }
+        return results;
+    }
+
+    private static void Continue(LlamaModel model, Text[] texts, GenerationOptions options, CancellationToken cancellation)
+    {
+        int context = model.Config.MaxPositionEmbeddings, longest = texts.Max(text => text.Prompt.Length);
+        if (texts.FirstOrDefault(text => text.Prompt.Length == 0 || text.Prompt.Length > context) is { } wrong)
+            throw new ModelException("prompt", $"has {wrong.Prompt.Length} tokens, expected 1 to {context}, the model's context: shorten it.");
+        int capacity = Math.Min(context, longest + options.MaximumTokens);
+        using var cache = new KeyValueCache(model, texts.Length, capacity);
+        var last = Prefill(model, texts, cache);
+        while (true)
         {
             cancellation.ThrowIfCancellationRequested();
-            for (int row = 0; row < texts.Length; row++)
-                while (texts[row] is null && next < prompts.Count)
-                {
-                    var text = new Text(next, results[next], new RandomNumbers(options.Seed + (ulong)next), decoder.Capacity - prompts[next].Length);
-                    texts[row] = text.Take(decoder.Prefill(row, prompts[next++]), options) ? text : null;
-                }
-            for (int row = 0; row < texts.Length; row++) tokens[row] = texts[row]?.Tokens[^1] ?? Decoder.Idle;
-            if (Array.TrueForAll(texts, text => text is null)) return [.. results.Select(list => list.ToArray())];
-            var logits = decoder.Step(tokens);
-            int vocabulary = logits.Length / texts.Count(text => text is not null);
-            for (int row = 0, i = 0; row < texts.Length; row++)
-                if (texts[row] is { } text && !text.Take(logits.Slice(i++ * vocabulary, vocabulary), options)) texts[row] = null;
+            bool[] going = Take(texts, last, options, capacity);
+            int left = going.Count(go => go);
+            if (left == 0) return;
+            if (left <= texts.Length * 3 / 4 || left < texts.Length && texts.Any(text => text.Length >= capacity))
+            {
+                int[] kept = [.. Enumerable.Range(0, texts.Length).Where(i => going[i])];
+                cache.Keep(kept);
+                texts = [.. kept.Select(i => texts[i])];
+            }
+            using var scope = NewDisposeScope();
+            var hidden = model.Through(model.Embed([.. texts.Select(text => text.Next)]).unsqueeze(1), cache.Step(), cache);
+            for (int i = 0; i < texts.Length; i++) cache.Lengths[i] = Math.Min(cache.Lengths[i] + 1, capacity - 1);
+            last.Dispose();
+            last = model.LogitsOf(hidden.squeeze(1)).MoveToOuterDisposeScope();
         }
     }
 
-    /// <summary>The place of the largest logit; the first of several.</summary>
-    public static int Likeliest(ReadOnlySpan<float> logits)
+    private static Tensor Prefill(LlamaModel model, Text[] texts, KeyValueCache cache)
     {
-        int best = 0;
-        for (int i = 1; i < logits.Length; i++)
-            if (logits[i] > logits[best]) best = i;
-        return best;
+        using var scope = NewDisposeScope();
+        var batch = TokenBatch.Of([.. texts.Select(text => text.Prompt)]);
+        var hidden = model.Through(model.Embed(batch.Tokens).view(batch.Sequences, batch.Length, -1), Positions.Of(model.Rotary, batch.Length, model.Place), cache);
+        for (int i = 0; i < texts.Length; i++) cache.Lengths[i] = texts[i].Prompt.Length;
+        var ends = tensor([.. texts.Select((text, i) => (long)i * batch.Length + text.Prompt.Length - 1)]).to(model.Place.Device);
+        return model.LogitsOf(hidden.view(batch.Rows, -1).index_select(0, ends)).MoveToOuterDisposeScope();
+    }
+
+    // Which texts go on, each with its next token.
+    private static bool[] Take(Text[] texts, Tensor logits, GenerationOptions options, int capacity)
+    {
+        using var scope = NewDisposeScope();
+        long[] likeliest = options.Temperature > 0 ? [] : logits.argmax(-1).cpu().data<long>().ToArray();
+        float[] all = options.Temperature > 0 ? logits.ToFloats() : [];
+        int vocabulary = (int)logits.shape[1];
+        return [.. texts.Select((text, i) => !text.Ended && text.Take(
+            options.Temperature > 0 ? Draw(all.AsSpan(i * vocabulary, vocabulary), options.Temperature, text.Random) : (int)likeliest[i], options, capacity))];
     }
 
     private static int Draw(ReadOnlySpan<float> logits, double temperature, RandomNumbers random)
     {
-        double largest = VectorMath.Maximum(logits), sum = 0;
+        double largest = System.Numerics.Tensors.TensorPrimitives.Max(logits), sum = 0;
         foreach (float logit in logits) sum += Math.Exp((logit - largest) / temperature);
         double left = random.Uniform() * sum;
         for (int i = 0; i < logits.Length; i++)
             if ((left -= Math.Exp((logits[i] - largest) / temperature)) < 0) return i;
-        return Likeliest(logits);
+        return logits.IndexOf((float)largest);
     }
 
-    private sealed record Text(int Index, List<int> Tokens, RandomNumbers Random, int Room)
+    private sealed class Text(int index, int[] prompt, RandomNumbers random)
     {
+        public int Index => index;
+
+        public int[] Prompt => prompt;
+
+        public RandomNumbers Random => random;
+
+        public List<int> Made { get; } = [];
+
+        public bool Ended { get; private set; }
+
+        public int Length => prompt.Length + Made.Count;
+
+        public int Next => Made.Count > 0 ? Made[^1] : prompt[^1];
+
         // Adds the next token; false when the text has ended.
-        public bool Take(ReadOnlySpan<float> logits, GenerationOptions options)
+        public bool Take(int token, GenerationOptions options, int capacity)
         {
-            if (Tokens.Count >= options.MaximumTokens) return false;
-            int token = options.Temperature > 0 ? Draw(logits, options.Temperature, Random) : Likeliest(logits);
-            if (options.StopTokens?.Contains(token) == true) return false;
-            Tokens.Add(token);
-            return Tokens.Count < options.MaximumTokens && Tokens.Count <= Room && options.StopWhen?.Invoke(Index, Tokens) != true;
+            bool stops = Made.Count >= options.MaximumTokens || options.StopTokens?.Contains(token) == true;
+            if (!stops) Made.Add(token);
+            Ended = stops || Made.Count >= options.MaximumTokens || Length > capacity || options.StopWhen?.Invoke(index, Made) == true;
+            return !Ended;
         }
     }
 }

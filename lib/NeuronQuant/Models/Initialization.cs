@@ -20,19 +20,17 @@ public static class Initialization
         double residual = Deviation / Math.Sqrt(2.0 * model.Config.LayerCount);
         foreach (var parameter in model.Parameters)
         {
-            if (parameter.Name.EndsWith("norm.weight", StringComparison.Ordinal)) Array.Fill(parameter.Values, 1f);
-            else if (parameter.Name.EndsWith(".bias", StringComparison.Ordinal)) Array.Clear(parameter.Values);
-            else Normal(parameter.Values, WritesToStream(parameter) ? residual : Deviation, random);
+            if (parameter.Name.EndsWith("norm.weight", StringComparison.Ordinal)) parameter.Set([.. Enumerable.Repeat(1f, parameter.Rows)]);
+            else if (parameter.Name.EndsWith(".bias", StringComparison.Ordinal)) parameter.Set(new float[parameter.Rows]);
+            else parameter.Set(Normal(parameter.Rows * parameter.Columns, WritesToStream(parameter) ? residual : Deviation, random));
         }
     }
 
     private static bool WritesToStream(Parameter parameter) =>
         parameter.Name.EndsWith("o_proj.weight", StringComparison.Ordinal) || parameter.Name.EndsWith("down_proj.weight", StringComparison.Ordinal);
 
-    private static void Normal(float[] values, double deviation, RandomNumbers random)
-    {
-        for (int i = 0; i < values.Length; i++) values[i] = (float)(deviation * random.Normal());
-    }
+    private static float[] Normal(int count, double deviation, RandomNumbers random) =>
+        [.. Enumerable.Range(0, count).Select(_ => (float)(deviation * random.Normal()))];
 }
 
 /// <summary>A small generator whose sequence belongs to its seed for ever: splitmix64 (Steele, Lea and Flood, 2014).</summary>

@@ -1,73 +1,82 @@
-using NeuronQuant.Checkpoints;
+using static TorchSharp.torch;
 
 namespace NeuronQuant.Models;
 
-/// <summary>Keys and values of every token so far, for several texts of different lengths.</summary>
+/// <summary>Keys and values of every token so far, for texts of different lengths: [texts, capacity, key-value heads, head size] for each layer.</summary>
 /// <remarks>
-/// Every text has a row of its own and starts at position 0 there, so nothing is shifted or masked; 8 * layers * key width bytes a token.
-/// Attention of a step reads a row up to its own position: rows and key-value heads are shared out to the cores.
+/// Every text has a row of its own and starts at position 0 there. Rows begin as zeros, since what a mask hides still takes part in a product.
 /// </remarks>
-internal sealed class KeyValueCache
+internal sealed class KeyValueCache : IDisposable
 {
-    private readonly ModelConfig _config;
-    private readonly float[][] _keys, _values; // For each layer [rows, capacity, key-value heads * head size].
+    private readonly LlamaModel _model;
+    private Tensor[] _keys, _values;
+    private Tensor _rows, _places;
 
-    public KeyValueCache(ModelConfig config, int rows, int capacity)
+    public KeyValueCache(LlamaModel model, int texts, int capacity)
     {
-        (_config, Capacity, Lengths) = (config, capacity, new int[rows]);
-        int size = checked(rows * capacity * config.KeyValueSize);
-        _keys = [.. Enumerable.Range(0, config.LayerCount).Select(_ => new float[size])];
-        _values = [.. Enumerable.Range(0, config.LayerCount).Select(_ => new float[size])];
+        (_model, Lengths) = (model, new int[texts]);
+        var (config, place) = (model.Config, model.Place);
+        Tensor[] Make() => [.. Enumerable.Range(0, config.LayerCount)
+            .Select(_ => Torch.Keep(zeros([texts, capacity, config.KeyValueHeadCount, config.HeadSize], place.Type, place.Device)))];
+        (_keys, _values, _rows, _places) = (Make(), Make(), Torch.Keep(arange(texts, device: place.Device)), Torch.Keep(zeros(texts, int64, place.Device)));
     }
 
-    public int Capacity { get; }
+    /// <summary>Tokens of each text.</summary>
+    public int[] Lengths { get; private set; }
 
-    /// <summary>Tokens in each row.</summary>
-    public int[] Lengths { get; }
-
-    /// <summary>Writes keys and values of consecutive tokens of one row, [tokens, key width], from a position on.</summary>
-    public void Write(int layer, int row, int position, ReadOnlySpan<float> keys, ReadOnlySpan<float> values)
+    /// <summary>The positions of a step, in which each text gets one token.</summary>
+    public Positions Step()
     {
-        int start = (row * Capacity + position) * _config.KeyValueSize;
-        keys.CopyTo(_keys[layer].AsSpan(start));
-        values.CopyTo(_values[layer].AsSpan(start));
-    }
-
-    /// <summary>Attention of one new token of each listed row, whose key and value are already written at its position.</summary>
-    /// <param name="layer">layer</param>
-    /// <param name="rows">rows of the cache, one for each row of q</param>
-    /// <param name="count">how many of them</param>
-    /// <param name="q">[count, heads * head size], turned</param>
-    /// <param name="y">[count, heads * head size]</param>
-    public void Attend(int layer, int[] rows, int count, float[] q, float[] y)
-    {
-        var work = new Work(this, layer, rows, q, y);
-        ThreadTeam.Run(ref work, count * _config.KeyValueHeadCount);
-    }
-
-    private readonly unsafe struct Work(KeyValueCache cache, int layer, int[] rows, float[] q, float[] y) : IWork
-    {
-        public void Part(int part)
+        int longest = Lengths.Max();
+        _places.copy_(tensor(Array.ConvertAll(Lengths, length => (long)length)));
+        var masks = new Dictionary<int, Tensor>();
+        return new Positions(_model.Rotary.AnglesAt(_places, longest + 1), window =>
         {
-            var config = cache._config;
-            int i = part / config.KeyValueHeadCount, keyHead = part % config.KeyValueHeadCount, group = config.HeadCount / config.KeyValueHeadCount;
-            int last = cache.Lengths[rows[i]], first = config.SlidingWindowOf(layer) is int window ? Math.Max(0, last - window + 1) : 0;
-            int start = (rows[i] * cache.Capacity + first) * config.KeyValueSize + keyHead * config.HeadSize;
-            var scores = new Span<float>(Scratch.Get(ScratchUse.Scores, cache.Capacity), last + 1 - first);
-            for (int head = keyHead * group; head < (keyHead + 1) * group; head++)
-            {
-                int place = (i * config.HeadCount + head) * config.HeadSize;
-                Head(q.AsSpan(place, config.HeadSize), cache._keys[layer].AsSpan(start), cache._values[layer].AsSpan(start), scores,
-                    y.AsSpan(place, config.HeadSize), config.KeyValueSize);
-            }
-        }
+            if (Lengths.Length == 1 && (window is null || window > longest)) return null;
+            if (masks.TryGetValue(window ?? 0, out var known)) return known;
+            var distance = _places.unsqueeze(1) - arange(longest + 1, device: _places.device);
+            return masks[window ?? 0] = Positions.Visible(distance, window, _model.Place.Type).view(Lengths.Length, 1, 1, longest + 1);
+        });
+    }
 
-        private static void Head(ReadOnlySpan<float> q, ReadOnlySpan<float> keys, ReadOnlySpan<float> values, Span<float> scores, Span<float> y, int stride)
+    /// <summary>Writes a pass's keys and values of a layer, and gives those that its queries may see.</summary>
+    public (Tensor Keys, Tensor Values) Append(int layer, Tensor k, Tensor v)
+    {
+        if (k.shape[1] > 1 || Lengths[0] == 0)
         {
-            for (int j = 0; j < scores.Length; j++) scores[j] = VectorMath.Dot(q, keys.Slice(j * stride, q.Length));
-            Attention.Softmax(scores, 0, scores.Length, 1f / MathF.Sqrt(q.Length));
-            y.Clear();
-            for (int j = 0; j < scores.Length; j++) VectorMath.AddScaled(y, values.Slice(j * stride, q.Length), scores[j]);
+            _keys[layer].narrow(1, 0, k.shape[1]).copy_(k);
+            _values[layer].narrow(1, 0, v.shape[1]).copy_(v);
+            return (k, v);
         }
+        int longest = Lengths.Max();
+        if (Lengths.Length == 1)
+        {
+            _keys[layer].narrow(1, longest, 1).copy_(k);
+            _values[layer].narrow(1, longest, 1).copy_(v);
+        }
+        else
+        {
+            _keys[layer].index_put_(k.squeeze(1), [_rows, _places]);
+            _values[layer].index_put_(v.squeeze(1), [_rows, _places]);
+        }
+        return (_keys[layer].narrow(1, 0, longest + 1), _values[layer].narrow(1, 0, longest + 1));
+    }
+
+    /// <summary>Keeps these texts alone.</summary>
+    public void Keep(int[] texts)
+    {
+        using var index = tensor(Array.ConvertAll(texts, text => (long)text)).to(_rows.device);
+        Tensor Kept(Tensor all)
+        {
+            using (all) return Torch.Keep(all.index_select(0, index));
+        }
+        (_keys, _values, _places) = ([.. _keys.Select(Kept)], [.. _values.Select(Kept)], Kept(_places));
+        _rows.Dispose();
+        (_rows, Lengths) = (Torch.Keep(arange(texts.Length, device: _places.device)), [.. texts.Select(text => Lengths[text])]);
+    }
+
+    public void Dispose()
+    {
+        foreach (var one in (Tensor[])[.. _keys, .. _values, _rows, _places]) one.Dispose();
     }
 }

@@ -1,20 +1,72 @@
+using System.Runtime.InteropServices;
+using NeuronQuant.Checkpoints;
+using NeuronQuant.Quantization;
+using static TorchSharp.torch;
+using F = TorchSharp.torch.nn.functional;
+
 namespace NeuronQuant.Models;
 
-/// <summary>A linear module: y = x w^T + b.</summary>
-/// <remarks>Gradients: dx = dy w, dw += dy^T x, db += sum over rows of dy. The multiplications are <see cref="MatrixMultiply"/>'s.</remarks>
-/// <param name="name">module name in a Hugging Face checkpoint, such as model.layers.0.mlp.up_proj</param>
-/// <param name="weight">[out, in]</param>
-/// <param name="bias">[out]; null for none</param>
-public sealed class Linear(string name, Parameter weight, Parameter? bias = null)
+/// <summary>A tensor of a checkpoint within a model: the whole of a tensor that is computed with, or some of its rows.</summary>
+/// <param name="name">name in a Hugging Face checkpoint, such as model.layers.0.mlp.up_proj.weight</param>
+/// <param name="whole">what is computed with; gradients are its own</param>
+/// <param name="first">first row of this part</param>
+/// <param name="rows">rows of this part: out features, or the length of a vector</param>
+public sealed class Parameter(string name, Tensor whole, long first, long rows)
 {
-    /// <summary>Module name in a Hugging Face checkpoint.</summary>
+    /// <summary>Name in a Hugging Face checkpoint.</summary>
     public string Name { get; } = name;
 
-    /// <summary>[out, in]</summary>
-    public Parameter Weight { get; } = weight;
+    /// <summary>The values, shared with the model: [out, in], or [length] of a vector. Written in place, they are what the model computes with.</summary>
+    public Tensor Tensor { get; } = Torch.Run(() => Torch.Keep(whole.detach().narrow(0, first, rows)));
 
-    /// <summary>[out]; null for none.</summary>
-    public Parameter? Bias { get; } = bias;
+    /// <summary>What is computed with: the leaf of a graph.</summary>
+    internal Tensor Whole => whole;
+
+    /// <summary>The gradient of the last backward pass, [out, in]; null when there was none.</summary>
+    public Tensor? Gradient => Torch.Run(() => whole.grad)?.narrow(0, first, rows);
+
+    /// <summary>Out features, or the length of a vector.</summary>
+    public int Rows => (int)Tensor.shape[0];
+
+    /// <summary>In features; 1 for a vector.</summary>
+    public int Columns => (int)(Tensor.numel() / Tensor.shape[0]);
+
+    /// <summary>The values themselves, to be read and written in place, in C order.</summary>
+    /// <exception cref="ModelException">they are not float32 on the processor; use <see cref="Tensor"/></exception>
+    public Span<float> Values => Tensor.dtype == ScalarType.Float32 && Tensor.device_type == TorchSharp.DeviceType.CPU
+        ? MemoryMarshal.Cast<byte, float>(Tensor.bytes)
+        : throw new ModelException(Name, $"is {Tensor.dtype} on {Tensor.device}; only float32 on the cpu can be reached as a span. Use its Tensor.");
+
+    /// <summary>All values as float32, in C order, some whole rows at a time.</summary>
+    /// <param name="values">of a part at most, unless a row has more</param>
+    public IEnumerable<float[]> InRows(int values)
+    {
+        int step = Math.Max(1, values / Columns);
+        for (int row = 0; row < Rows; row += step) yield return Tensor.narrow(0, row, Math.Min(step, Rows - row)).ToFloats();
+    }
+
+    /// <summary>All values as float32, in C order.</summary>
+    public float[] ToArray() => Tensor.ToFloats();
+
+    /// <summary>Replaces all values.</summary>
+    /// <param name="values">in C order</param>
+    /// <exception cref="ModelException">another number of values</exception>
+    public void Set(float[] values)
+    {
+        ArgumentNullException.ThrowIfNull(values);
+        if (values.Length != Tensor.numel()) throw new ModelException(Name, $"has {Tensor.numel()} values, not {values.Length}. Are they of another module?");
+        Torch.Run(() => { Tensor.copy_(tensor(values).view(Tensor.shape)); });
+    }
+}
+
+/// <summary>A linear module of a checkpoint: y = x w^T + b.</summary>
+/// <param name="Module">its name</param>
+/// <param name="Weight">[out, in]</param>
+/// <param name="Bias">[out]; null for none</param>
+public sealed record Linear(ModuleName Module, Parameter Weight, Parameter? Bias)
+{
+    /// <summary>Name in a Hugging Face checkpoint, such as model.layers.0.mlp.up_proj.</summary>
+    public string Name => Module.HuggingFaceName;
 
     /// <summary>In features.</summary>
     public int In => Weight.Columns;
@@ -22,34 +74,52 @@ public sealed class Linear(string name, Parameter weight, Parameter? bias = null
     /// <summary>Out features.</summary>
     public int Out => Weight.Rows;
 
-    /// <summary>y = x w^T + b, or y += x w^T + b: a residual stream takes the module's output in passing.</summary>
-    /// <param name="x">[rows, in]</param>
-    /// <param name="y">[rows, out]</param>
-    /// <param name="rows">tokens</param>
-    /// <param name="accumulate">add to y</param>
-    public void Forward(ReadOnlySpan<float> x, Span<float> y, int rows, bool accumulate = false)
+    /// <summary>The weight's values now, for the passes that need no model.</summary>
+    public WeightMatrix ToWeightMatrix() => WeightMatrix.Of(Weight.Name, Weight.ToArray(), Out, In);
+
+    /// <summary>Replaces the weight by scale * code.</summary>
+    /// <exception cref="ModelException">the codes are of another shape</exception>
+    public void Apply(QuantizedWeight quantized)
     {
-        MatrixMultiply.Forward(x, Weight.Values, y, rows, In, Out, accumulate);
-        AddBias(y, rows);
+        ArgumentNullException.ThrowIfNull(quantized);
+        if ((quantized.Rows, quantized.Columns) != (Out, In))
+            throw new ModelException(Name, $"is [{Out}, {In}], but its codes are [{quantized.Rows}, {quantized.Columns}]. Are they of another model?");
+        Weight.Set(quantized.Dequantize());
+    }
+}
+
+/// <summary>Linear modules that read the same input, as one multiplication: their weights lie below one another.</summary>
+/// <remarks>q, k and v are one, gate and up are one: a third fewer operations, and wide products are faster than narrow ones.</remarks>
+internal sealed class FusedLinear
+{
+    public FusedLinear(Placement place, int? layer, long columns, bool bias, params (string Type, long Rows)[] parts)
+    {
+        long rows = parts.Sum(part => part.Rows);
+        Weight = Torch.Keep(zeros(rows, columns, place.Type, place.Device));
+        Bias = bias ? Torch.Keep(zeros(rows, place.Type, place.Device)) : null;
+        var modules = new List<Linear>();
+        long first = 0;
+        foreach (var (type, count) in parts)
+        {
+            var module = new ModuleName(layer, type);
+            string name = module.HuggingFaceName;
+            modules.Add(new Linear(module, new Parameter($"{name}.weight", Weight, first, count), Bias is null ? null : new Parameter($"{name}.bias", Bias, first, count)));
+            first += count;
+        }
+        Modules = modules;
     }
 
-    /// <summary>Gradients of the input, and of weight and bias where they are asked for.</summary>
-    /// <param name="x">[rows, in], as in forward</param>
-    /// <param name="dy">[rows, out]</param>
-    /// <param name="dx">[rows, in]; empty for none</param>
-    /// <param name="rows">tokens</param>
-    /// <param name="accumulate">add to dx instead of replacing it</param>
-    public void Backward(ReadOnlySpan<float> x, ReadOnlySpan<float> dy, Span<float> dx, int rows, bool accumulate = false)
-    {
-        if (!dx.IsEmpty) MatrixMultiply.InputGradient(dy, Weight.Values, dx, rows, In, Out, accumulate);
-        if (Weight.Gradient is { } dw) MatrixMultiply.WeightGradient(dy, x, dw, rows, In, Out);
-        if (Bias?.Gradient is not { } db) return;
-        for (int r = 0; r < rows; r++) VectorMath.AddScaled(db, dy.Slice(r * Out, Out), 1);
-    }
+    private FusedLinear(Tensor weight, Tensor? bias, IReadOnlyList<Linear> modules) => (Weight, Bias, Modules) = (weight, bias, modules);
 
-    internal void AddBias(Span<float> y, int rows)
-    {
-        if (Bias is null) return;
-        for (int r = 0; r < rows; r++) VectorMath.AddScaled(y.Slice(r * Out, Out), Bias.Values, 1);
-    }
+    public Tensor Weight { get; }
+
+    public Tensor? Bias { get; }
+
+    public IReadOnlyList<Linear> Modules { get; }
+
+    /// <summary>[..., in] to [..., out of all modules, one after another].</summary>
+    public Tensor Forward(Tensor x) => F.linear(x, Weight, Bias);
+
+    /// <summary>The same modules with another weight, which is not owned.</summary>
+    public FusedLinear With(Tensor weight) => new(weight, Bias, Modules);
 }

@@ -1,30 +1,41 @@
 using NeuronQuant.Checkpoints;
+using static TorchSharp.torch;
+using F = TorchSharp.torch.nn.functional;
 
 namespace NeuronQuant.Models;
 
-/// <summary>A decoder of the Llama kind (Llama, Mistral, Qwen2) in memory, in float32: embedding, blocks, norm and head.</summary>
+/// <summary>A decoder of the Llama kind (Llama, Mistral, Qwen2, Qwen3) in memory: embedding, blocks, norm and head.</summary>
 /// <remarks>
-/// For models that fit: 4 bytes a weight, as much again for gradients and twice that for AdamW. The head may be the embedding (tied), which
-/// then gets both gradients. Computing a batch is <see cref="ModelPass"/>'s task, loading and saving <see cref="ModelFiles"/>'.
+/// y = head(norm(block_n(... block_1(embedding[tokens])))). The head may be the embedding (tied), which then gets both gradients. Models that do
+/// not fit are walked a block at a time by <see cref="ModelWalk"/>. A text alone and the same text in a batch differ in their last bits.
 /// </remarks>
-public sealed class LlamaModel
+public sealed class LlamaModel : IDisposable
 {
+    private readonly Tensor _embedding, _norm, _head;
+
     /// <summary>A model whose parameters are zero; <see cref="Initialization"/> or <see cref="ModelFiles"/> fills them.</summary>
+    /// <param name="config">sizes and options</param>
+    /// <param name="place">null for float32 on the processor</param>
     /// <exception cref="ModelException">the config asks for something that this model does not compute</exception>
-    public LlamaModel(ModelConfig config)
+    public LlamaModel(ModelConfig config, Placement? place = null)
     {
         ArgumentNullException.ThrowIfNull(config);
         CheckSupported(config);
-        Config = config;
-        Rotary = new RotaryEmbedding(config);
-        Embedding = new Parameter("model.embed_tokens.weight", config.VocabularySize, config.HiddenSize);
-        Blocks = [.. Enumerable.Range(0, config.LayerCount).Select(layer => new DecoderBlock(config, layer, Rotary))];
-        Norm = new Parameter("model.norm.weight", 1, config.HiddenSize);
-        Head = new Linear("lm_head", config.TieWordEmbeddings ? Embedding : new Parameter("lm_head.weight", config.VocabularySize, config.HiddenSize));
+        (Config, Place) = (config, place ?? Placement.Standard);
+        (Rotary, Blocks) = (new RotaryEmbedding(config, Place), [.. Enumerable.Range(0, config.LayerCount).Select(layer => new DecoderBlock(config, layer, Place))]);
+        (_embedding, _norm) = (Zeros(config.VocabularySize, config.HiddenSize), Zeros(config.HiddenSize));
+        _head = config.TieWordEmbeddings ? _embedding : Zeros(config.VocabularySize, config.HiddenSize);
+        Embedding = new Parameter("model.embed_tokens.weight", _embedding, 0, config.VocabularySize);
+        Norm = new Parameter("model.norm.weight", _norm, 0, config.HiddenSize);
+        Head = new Linear(new ModuleName(null, "lm_head"),
+            config.TieWordEmbeddings ? Embedding : new Parameter("lm_head.weight", _head, 0, config.VocabularySize), null);
     }
 
     /// <summary>Sizes and options.</summary>
     public ModelConfig Config { get; }
+
+    /// <summary>Type and device of the weights.</summary>
+    public Placement Place { get; }
 
     /// <summary>The rotary embedding of all blocks.</summary>
     public RotaryEmbedding Rotary { get; }
@@ -45,16 +56,120 @@ public sealed class LlamaModel
     public IEnumerable<Parameter> Parameters =>
         [Embedding, .. Blocks.SelectMany(block => block.Parameters), Norm, .. Config.TieWordEmbeddings ? [] : new[] { Head.Weight }];
 
-    /// <summary>Number of weights, a tied head counted once.</summary>
-    public long ParameterCount => Parameters.Sum(parameter => (long)parameter.Values.Length);
+    /// <summary>Every linear module that can be quantized: those of the blocks, and an untied head.</summary>
+    public IEnumerable<Linear> Linears => Blocks.SelectMany(block => block.Linears).Concat(Config.TieWordEmbeddings ? [] : new[] { Head });
 
-    /// <summary>Loads a model: see <see cref="ModelFiles.Load(string)"/>.</summary>
-    public static LlamaModel Load(string path) => ModelFiles.Load(path);
+    /// <summary>Number of weights, a tied head counted once.</summary>
+    public long ParameterCount => Parameters.Sum(parameter => parameter.Tensor.numel());
+
+    /// <summary>What is trained: whole tensors, and whether weight decay is for them.</summary>
+    internal IEnumerable<(Tensor Leaf, bool Decays)> Leaves =>
+        [(_embedding, false), .. Blocks.SelectMany(block => block.Leaves), (_norm, false), .. Config.TieWordEmbeddings ? [] : new[] { (_head, true) }];
+
+    /// <summary>Loads a model: see <see cref="ModelFiles.Load(string, Placement?)"/>.</summary>
+    public static LlamaModel Load(string path, Placement? place = null) => ModelFiles.Load(path, place);
 
     /// <summary>Saves the model as bf16: see <see cref="ModelFiles.Save"/>.</summary>
     public void Save(string folder, bool overwrite = false) => ModelFiles.Save(this, folder, overwrite);
 
-    private static void CheckSupported(ModelConfig config)
+    /// <summary>A model of its own with the same values.</summary>
+    public LlamaModel Copy()
+    {
+        var copy = new LlamaModel(Config, Place);
+        Torch.Run(() =>
+        {
+            foreach (var (target, source) in copy.Leaves.Zip(Leaves)) target.Leaf.copy_(source.Leaf);
+        });
+        return copy;
+    }
+
+    /// <summary>Logits of every position.</summary>
+    /// <param name="batch">tokens; targets are not looked at</param>
+    /// <param name="see">told the name of each module and what it gives, in the order of the pass; null for nobody</param>
+    /// <returns>[sequences, length, vocabulary] float32; the caller's</returns>
+    /// <exception cref="ModelException">a token is outside of the vocabulary</exception>
+    public Tensor Logits(TokenBatch batch, Action<string, Tensor>? see = null) => Torch.Run(() => LogitsOf(Hidden(batch, see), see));
+
+    /// <summary>Mean loss over the positions that have a target, in nats per token.</summary>
+    /// <param name="batch">tokens and targets</param>
+    public double Loss(TokenBatch batch) => Torch.Run(() => LossOf(batch).ToDouble());
+
+    /// <summary>Mean loss in nats per token; the gradient of every parameter is then in <see cref="Parameter.Gradient"/>, until <see cref="DropGradients"/>.</summary>
+    /// <param name="batch">tokens and targets; gradients of several batches add up</param>
+    public double LossAndGradients(TokenBatch batch) => Torch.WithGradients(() =>
+    {
+        foreach (var (leaf, _) in Leaves) leaf.requires_grad = true;
+        var loss = LossOf(batch);
+        loss.backward();
+        return loss.ToDouble();
+    });
+
+    /// <summary>Frees the gradients.</summary>
+    public void DropGradients() => Torch.Run(() =>
+    {
+        foreach (var (leaf, _) in Leaves) (leaf.grad, leaf.requires_grad) = (null, false);
+    });
+
+    /// <summary>Cross-entropy over the positions that have a target, as a tensor that backward() can start from.</summary>
+    internal Tensor LossOf(TokenBatch batch)
+    {
+        ArgumentNullException.ThrowIfNull(batch);
+        long[] counted = [.. Enumerable.Range(0, batch.Targets.Length).Where(i => batch.Targets[i] != TokenBatch.Ignored).Select(i => (long)i)];
+        if (counted.Length == 0) throw new ModelException("batch", "has no position with a target: nothing to learn. Check the loss mask.");
+        if (counted.FirstOrDefault(i => (uint)batch.Targets[i] >= (uint)Config.VocabularySize, -1) is >= 0 and var at)
+            throw new ModelException("batch", $"target {batch.Targets[at]} at position {at} is outside of the vocabulary of {Config.VocabularySize}.");
+        var rows = Hidden(batch).view(batch.Rows, Config.HiddenSize).index_select(0, tensor(counted).to(Place.Device));
+        return F.cross_entropy(LogitsOf(rows), tensor([.. counted.Select(i => (long)batch.Targets[i])]).to(Place.Device));
+    }
+
+    /// <summary>Hidden states behind the last norm, [sequences, length, hidden].</summary>
+    internal Tensor Hidden(TokenBatch batch, Action<string, Tensor>? see = null)
+    {
+        ArgumentNullException.ThrowIfNull(batch);
+        return Through(Embed(batch.Tokens).view(batch.Sequences, batch.Length, -1), Positions.Of(Rotary, batch.Length, Place), null, 0, see);
+    }
+
+    /// <summary>The residual stream of tokens, [count, hidden].</summary>
+    internal Tensor Embed(int[] tokens) => EmbedIn(_embedding, tokens, Place);
+
+    internal static Tensor EmbedIn(Tensor table, int[] tokens, Placement place)
+    {
+        long size = table.shape[0];
+        int wrong = Array.FindIndex(tokens, token => (uint)token >= size);
+        if (wrong >= 0)
+            throw new ModelException("embed_tokens", $"token {tokens[wrong]} at position {wrong} is outside of the vocabulary of {size}. Is the tokenizer of another model?");
+        return table.index_select(0, tensor(Array.ConvertAll(tokens, token => (long)token)).to(place.Device)).to(place.StreamType);
+    }
+
+    /// <summary>From a layer's input to behind the last norm.</summary>
+    internal Tensor Through(Tensor x, Positions positions, KeyValueCache? cache, int firstLayer = 0, Action<string, Tensor>? see = null)
+    {
+        if (firstLayer == 0) see?.Invoke("embed_tokens", x);
+        foreach (var block in Blocks.Skip(firstLayer))
+            x = block.Forward(x, positions, cache, see is null ? null : (type, output) => see($"layers.{block.Layer}.{type}", output));
+        x = DecoderBlock.RmsNorm(x, _norm, Config.RmsNormEpsilon);
+        see?.Invoke("norm", x);
+        return x;
+    }
+
+    /// <summary>[..., hidden] to float32 [..., vocabulary].</summary>
+    internal Tensor LogitsOf(Tensor hidden, Action<string, Tensor>? see = null)
+    {
+        var logits = F.linear(hidden, _head).to(Place.StreamType);
+        see?.Invoke("lm_head", logits);
+        return logits;
+    }
+
+    /// <summary>Frees the weights.</summary>
+    public void Dispose()
+    {
+        foreach (var block in Blocks) block.Dispose();
+        foreach (var one in new[] { Embedding.Tensor, Norm.Tensor, Head.Weight.Tensor, _embedding, _norm, _head }) one.Dispose();
+    }
+
+    private Tensor Zeros(params long[] shape) => Torch.Run(() => Torch.Keep(zeros(shape, Place.Type, Place.Device)));
+
+    internal static void CheckSupported(ModelConfig config)
     {
         if (config.HiddenActivation is not ("silu" or "swish"))
             throw new ModelException(config.File,
@@ -64,7 +179,5 @@ public sealed class LlamaModel
         if (config.QuantizationMethod is { } method)
             throw new ModelException(config.File,
                 $"the model is quantized already ({method}), expected bf16, f16 or f32 weights: load the original checkpoint.");
-        if ((long)config.VocabularySize * config.HiddenSize > Array.MaxLength || (long)config.IntermediateSize * config.HiddenSize > Array.MaxLength)
-            throw new ModelException(config.File, "a weight has more than 2^31 values: this model is for sizes that fit one array.");
     }
 }

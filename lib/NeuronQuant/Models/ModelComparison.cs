@@ -13,7 +13,7 @@ public sealed record ModuleDifference(string Module, double MaximumDifference, i
 
 /// <summary>Two models on the same tokens, module by module in the order of the pass: where do they part?</summary>
 /// <remarks>
-/// A wrong kernel, a swapped weight or a changed layer shows first in one module and then in all that follow; the first one to differ
+/// A swapped weight, a wrong sign or a changed layer shows first in one module and then in all that follow; the first one to differ
 /// is the one to look at. What is compared: outputs of the norms; q and k after their rotation and v; the mixed values ("self_attn"); the residual
 /// stream after o_proj and after down_proj; gate, up and their product ("mlp"); the last norm and the logits.
 /// </remarks>
@@ -23,17 +23,6 @@ public sealed record ModelComparison(double Tolerance, IReadOnlyList<ModuleDiffe
 {
     /// <summary>The first module that differs by more than the tolerance, or is not a number; null when none does.</summary>
     public ModuleDifference? First => Modules.FirstOrDefault(IsDifferent);
-
-    /// <summary>Compares the fast model with the float64 reference made of the same weights.</summary>
-    /// <param name="model">the model</param>
-    /// <param name="tokens">one text; tens of tokens, since the reference is slow</param>
-    /// <param name="tolerance">largest difference that counts as equal</param>
-    public static ModelComparison WithReference(LlamaModel model, int[] tokens, double tolerance = 1e-3)
-    {
-        var expected = new Dictionary<string, double[]>();
-        new ReferenceModel(model).Logits(tokens, (name, output) => expected[name] = output);
-        return Compare(model, tokens, tolerance, name => expected[name]);
-    }
 
     /// <summary>Compares a model with another of the same sizes: quantized with original, tuned with untuned.</summary>
     /// <param name="model">the model to be judged</param>
@@ -49,7 +38,7 @@ public sealed record ModelComparison(double Tolerance, IReadOnlyList<ModuleDiffe
         if (!a.SequenceEqual(b))
             throw new ModelException("comparison", $"{model.Config.File} and {original.Config.File} have different tensors: compare models of one config.");
         var expected = Outputs(original, tokens).ToDictionary(output => output.Name, output => Array.ConvertAll(output.Values, value => (double)value));
-        return Compare(model, tokens, tolerance, name => expected[name]);
+        return With(expected, model, tokens, tolerance);
     }
 
     /// <summary>The comparison as a table; the first module that differs stands out.</summary>
@@ -64,8 +53,13 @@ public sealed record ModelComparison(double Tolerance, IReadOnlyList<ModuleDiffe
 
     private bool IsDifferent(ModuleDifference module) => !(module.MaximumDifference <= Tolerance);
 
-    private static ModelComparison Compare(LlamaModel model, int[] tokens, double tolerance, Func<string, double[]> expected) =>
-        new(tolerance, [.. Outputs(model, tokens).Select(output => Difference(output.Name, output.Values, expected(output.Name), tokens.Length))]);
+    /// <summary>Compares a model with what each module should give, such as another program's numbers.</summary>
+    /// <param name="expected">by module, each [length, width]</param>
+    /// <param name="model">the model to be judged</param>
+    /// <param name="tokens">one text</param>
+    /// <param name="tolerance">largest difference that counts as equal</param>
+    public static ModelComparison With(IReadOnlyDictionary<string, double[]> expected, LlamaModel model, int[] tokens, double tolerance = 1e-3) =>
+        new(tolerance, [.. Outputs(model, tokens).Select(output => Difference(output.Name, output.Values, expected[output.Name], tokens.Length))]);
 
     private static ModuleDifference Difference(string name, float[] actual, double[] expected, int length)
     {
@@ -80,29 +74,10 @@ public sealed record ModelComparison(double Tolerance, IReadOnlyList<ModuleDiffe
         return new ModuleDifference(name, largest, worst / width, worst % width, expected.Max(Math.Abs));
     }
 
-    // Buffers of the pass itself, which may be longer than their rows.
-    private static IEnumerable<(string Name, float[] Values)> Outputs(LlamaModel model, int[] tokens)
+    private static List<(string Name, float[] Values)> Outputs(LlamaModel model, int[] tokens)
     {
-        var pass = new ModelPass(model);
-        float[] logits = pass.Logits(new TokenBatch(tokens, [], 1));
-        yield return ("embed_tokens", pass.Activations[0].Input);
-        for (int layer = 0; layer < pass.Activations.Count; layer++)
-        {
-            var kept = pass.Activations[layer];
-            string name = $"layers.{layer}.";
-            yield return (name + "input_layernorm", kept.AttentionInput);
-            yield return (name + "self_attn.q_proj", kept.Query);
-            yield return (name + "self_attn.k_proj", kept.Key);
-            yield return (name + "self_attn.v_proj", kept.Value);
-            yield return (name + "self_attn", kept.Mixed);
-            yield return (name + "self_attn.o_proj", kept.Middle);
-            yield return (name + "post_attention_layernorm", kept.MlpInput);
-            yield return (name + "mlp.gate_proj", kept.Gate);
-            yield return (name + "mlp.up_proj", kept.Up);
-            yield return (name + "mlp", kept.Product);
-            yield return (name + "mlp.down_proj", layer + 1 < pass.Activations.Count ? pass.Activations[layer + 1].Input : pass.Stream);
-        }
-        yield return ("norm", pass.Normed);
-        yield return ("lm_head", logits);
+        var outputs = new List<(string, float[])>();
+        model.Logits(new TokenBatch(tokens, [], 1), (name, output) => outputs.Add((name, output.ToFloats()))).Dispose();
+        return outputs;
     }
 }

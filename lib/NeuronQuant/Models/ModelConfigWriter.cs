@@ -13,6 +13,7 @@ internal static class ModelConfigWriter
         {
             ModelFamily.Mistral => ("mistral", "MistralForCausalLM"),
             ModelFamily.Qwen2 => ("qwen2", "Qwen2ForCausalLM"),
+            ModelFamily.Qwen3 => ("qwen3", "Qwen3ForCausalLM"),
             _ => ("llama", "LlamaForCausalLM"),
         };
         json.WriteStartArray("architectures");
@@ -61,11 +62,12 @@ internal static class ModelConfigWriter
             json.WriteBoolean("mlp_bias", config.HasMlpBias);
             return;
         }
-        if (config.Family == ModelFamily.Qwen2)
+        if (config.Family is ModelFamily.Qwen2 or ModelFamily.Qwen3)
         {
             json.WriteBoolean("use_sliding_window", config.SlidingWindow is not null);
             json.WriteNumber("max_window_layers", config.FirstSlidingLayer);
         }
+        if (config.Family == ModelFamily.Qwen3) json.WriteBoolean("attention_bias", config.HasOutputBias);
         if (config.SlidingWindow is int window) json.WriteNumber("sliding_window", window);
         else json.WriteNull("sliding_window");
     }

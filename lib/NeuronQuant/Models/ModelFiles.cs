@@ -20,20 +20,22 @@ public static class ModelFiles
     /// <param name="path">folder or file</param>
     /// <exception cref="CheckpointException">a tensor is missing, has another shape than the config says or another type than floats</exception>
     /// <exception cref="ModelException">the config asks for something that this model does not compute</exception>
-    public static LlamaModel Load(string path)
+    /// <param name="place">null for float32 on the processor</param>
+    public static LlamaModel Load(string path, Placement? place = null)
     {
         using var checkpoint = Checkpoint.Open(path);
-        return Load(checkpoint);
+        return Load(checkpoint, place);
     }
 
     /// <summary>Loads a model from an open checkpoint.</summary>
     /// <param name="checkpoint">the checkpoint; may be closed afterwards</param>
-    public static LlamaModel Load(Checkpoint checkpoint)
+    /// <param name="place">null for float32 on the processor</param>
+    public static LlamaModel Load(Checkpoint checkpoint, Placement? place = null)
     {
         ArgumentNullException.ThrowIfNull(checkpoint);
         ExpectedTensors.Check(checkpoint, checkpoint.Config);
-        var model = new LlamaModel(checkpoint.Config);
-        foreach (var parameter in model.Parameters) checkpoint.ReadFloats(Find(checkpoint, parameter.Name), 0, parameter.Values);
+        var model = new LlamaModel(checkpoint.Config, place);
+        foreach (var parameter in model.Parameters) Read(checkpoint, parameter);
         if (model.Config.TieWordEmbeddings && checkpoint.Find("lm_head.weight") is { } head) CheckTied(checkpoint, head, model);
         return model;
     }
@@ -47,11 +49,10 @@ public static class ModelFiles
         ArgumentNullException.ThrowIfNull(model);
         var declarations = model.Parameters.Select(p => new TensorDeclaration(p.Name, TensorType.BF16, ShapeOf(p)));
         using var writer = CheckpointWriter.Create(folder, declarations, overwrite: overwrite);
-        var codes = new ushort[ChunkValues];
+        var codes = new ushort[Math.Max(ChunkValues, model.Parameters.Max(parameter => parameter.Columns))];
         foreach (var parameter in model.Parameters)
-            for (int first = 0; first < parameter.Values.Length; first += ChunkValues)
+            foreach (float[] values in parameter.InRows(ChunkValues))
             {
-                var values = parameter.Values.AsSpan(first, Math.Min(ChunkValues, parameter.Values.Length - first));
                 BFloat16.Encode(values, codes.AsSpan(0, values.Length));
                 writer.Write(parameter.Name, MemoryMarshal.AsBytes(codes.AsSpan(0, values.Length)));
             }
@@ -59,8 +60,26 @@ public static class ModelFiles
         File.WriteAllBytes(Path.Combine(folder, "config.json"), ConfigJson(model.Config));
     }
 
-    private static ImmutableArray<long> ShapeOf(Parameter parameter) =>
-        parameter.Rows == 1 && !parameter.Name.EndsWith("_proj.weight", StringComparison.Ordinal) ? [parameter.Columns] : [parameter.Rows, parameter.Columns];
+    /// <summary>Fills a parameter from the checkpoint, some rows at a time.</summary>
+    internal static void Read(Checkpoint checkpoint, Parameter parameter)
+    {
+        var info = Find(checkpoint, parameter.Name);
+        int columns = parameter.Columns, step = Math.Max(1, ChunkValues / columns);
+        for (int first = 0; first < parameter.Rows; first += step)
+        {
+            int rows = Math.Min(step, parameter.Rows - first);
+            var values = new float[rows * columns];
+            checkpoint.ReadFloats(info, (long)first * columns, values);
+            int at = first;
+            Torch.Run(() =>
+            {
+                var part = parameter.Tensor.narrow(0, at, rows);
+                part.copy_(TorchSharp.torch.tensor(values).view(part.shape));
+            });
+        }
+    }
+
+    private static ImmutableArray<long> ShapeOf(Parameter parameter) => [.. parameter.Tensor.shape];
 
     private static TensorInfo Find(Checkpoint checkpoint, string name)
     {
@@ -70,9 +89,9 @@ public static class ModelFiles
 
     private static void CheckTied(Checkpoint checkpoint, TensorInfo head, LlamaModel model)
     {
-        var values = new float[model.Embedding.Values.Length];
-        if (head.ElementCount == values.Length) checkpoint.ReadFloats(head, 0, values);
-        if (!values.AsSpan().SequenceEqual(model.Embedding.Values))
+        using var table = new LlamaModel(model.Config with { LayerCount = 0 }, model.Place);
+        if (head.ElementCount == table.Embedding.Tensor.numel()) Read(checkpoint, new Parameter("lm_head.weight", table.Embedding.Tensor, 0, table.Embedding.Rows));
+        if (!Torch.Run(() => table.Embedding.Tensor.eq(model.Embedding.Tensor).all().item<bool>()))
             throw new ModelException("lm_head", $"config.json of {checkpoint.Source} ties it to the embedding, but the file holds another lm_head.weight. "
                 + "Set tie_word_embeddings to false to use it, or remove the tensor.");
     }

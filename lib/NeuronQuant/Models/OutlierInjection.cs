@@ -28,20 +28,22 @@ public static class OutlierInjection
         var random = new RandomNumbers(seed);
         foreach (var block in model.Blocks)
         {
-            Scale(block.InputNorm, [block.Query, block.Key, block.Value], factor, channels, random);
-            Scale(block.MiddleNorm, [block.Gate, block.Up], factor, channels, random);
+            Scale(block.InputNorm, [.. block.Linears.Take(3)], factor, channels, random);
+            Scale(block.MiddleNorm, [.. block.Linears.Skip(4).Take(2)], factor, channels, random);
         }
     }
 
     private static void Scale(Parameter norm, Linear[] readers, int factor, int channels, RandomNumbers random)
     {
         var chosen = new HashSet<int>();
-        while (chosen.Count < channels) chosen.Add((int)(random.Next() % (ulong)norm.Columns));
-        foreach (int channel in chosen)
+        while (chosen.Count < channels) chosen.Add((int)(random.Next() % (ulong)norm.Rows));
+        Torch.Run(() =>
         {
-            norm.Values[channel] /= factor;
-            foreach (var reader in readers)
-                for (int row = 0; row < reader.Out; row++) reader.Weight.Values[row * reader.In + channel] *= factor;
-        }
+            foreach (int channel in chosen)
+            {
+                norm.Tensor.narrow(0, channel, 1).div_(factor);
+                foreach (var reader in readers) reader.Weight.Tensor.narrow(1, channel, 1).mul_(factor);
+            }
+        });
     }
 }

@@ -1,4 +1,5 @@
 using NeuronQuant.Checkpoints;
+using static TorchSharp.torch;
 
 namespace NeuronQuant.Models;
 
@@ -6,20 +7,25 @@ namespace NeuronQuant.Models;
 /// <remarks>
 /// With half = head size / 2, feature i of the first half is paired with feature i of the second (Hugging Face's order, "rotate half"):
 ///   (a, b) becomes (a cos - b sin, b cos + a sin),  angle = position * theta^(-2i / head size)
+/// Both halves are one expression, x * [cos, cos] + roll(x, half) * [-sin, sin]; the two tables are made once, from float64.
 /// Llama 3 stretches slow frequencies: with wavelength l = 2 pi / f and original length L, f stays where l is below L / high factor,
-/// becomes f / factor where l is above L / low factor, and is blended in between. A rotation's gradient is the rotation backwards.
+/// becomes f / factor where l is above L / low factor, and is blended in between.
 /// Source: Su et al., "RoFormer", 2021; transformers modeling_rope_utils.py, _compute_llama3_parameters.
 /// </remarks>
 public sealed class RotaryEmbedding
 {
+    private const int Step = 512; // Positions a table grows by.
+
+    private readonly Placement _place;
     private readonly double[] _frequencies;
-    private float[] _cosines = [], _sines = []; // [positions, half]
+    private readonly Lock _gate = new();
+    private (Tensor Cosines, Tensor Sines)? _tables; // [positions, head size]
 
     /// <summary>The frequencies of a model.</summary>
-    public RotaryEmbedding(ModelConfig config)
+    public RotaryEmbedding(ModelConfig config, Placement place)
     {
         ArgumentNullException.ThrowIfNull(config);
-        HeadSize = config.HeadSize;
+        (_place, HeadSize) = (place, config.HeadSize);
         _frequencies = [.. Enumerable.Range(0, HeadSize / 2).Select(i => Scaled(Math.Pow(config.RopeTheta, -2.0 * i / HeadSize), config.RopeScaling))];
     }
 
@@ -29,52 +35,38 @@ public sealed class RotaryEmbedding
     /// <summary>Radians per position, for each pair: [head size / 2].</summary>
     public IReadOnlyList<double> Frequencies => _frequencies;
 
-    /// <summary>Makes the tables long enough; not for several threads at once.</summary>
-    /// <param name="positions">positions that will be asked for: 0 to this, exclusive</param>
-    public void Prepare(int positions)
+    /// <summary>Turns every head: x * [cos, cos] + roll(x, half) * [-sin, sin].</summary>
+    /// <param name="x">[texts, length, heads, head size]</param>
+    /// <param name="angles">cosines and sines, each [1 or texts, length, 1, head size]</param>
+    public static Tensor Turn(Tensor x, (Tensor Cosines, Tensor Sines) angles) =>
+        (x * angles.Cosines).addcmul_(x.roll(x.shape[^1] / 2, -1), angles.Sines, 1);
+
+    /// <summary>The angles of the first positions: [1, length, 1, head size].</summary>
+    public (Tensor Cosines, Tensor Sines) Angles(long length)
     {
-        int half = HeadSize / 2;
-        if (_cosines.Length >= positions * half) return;
-        (_cosines, _sines) = (new float[positions * half], new float[positions * half]);
-        for (int position = 0; position < positions; position++)
-            for (int i = 0; i < half; i++)
-                (_sines[position * half + i], _cosines[position * half + i]) = ((float, float))Math.SinCos(position * _frequencies[i]);
+        var (cosines, sines) = Tables(length);
+        return (cosines.narrow(0, 0, length).view(1, length, 1, HeadSize), sines.narrow(0, 0, length).view(1, length, 1, HeadSize));
     }
 
-    /// <summary>Turns queries or keys of whole sequences, in place.</summary>
-    /// <param name="x">[sequences * length, heads * head size]; row r stands at position r mod length</param>
-    /// <param name="rows">sequences * length</param>
-    /// <param name="heads">heads in a row</param>
-    /// <param name="length">tokens of a sequence</param>
-    /// <param name="backward">turns back: the gradient</param>
-    public void Apply(float[] x, int rows, int heads, int length, bool backward = false)
+    /// <summary>The angles of one position a text: [texts, 1, 1, head size].</summary>
+    /// <param name="positions">[texts] int64</param>
+    /// <param name="longest">above all of them</param>
+    public (Tensor Cosines, Tensor Sines) AnglesAt(Tensor positions, long longest)
     {
-        Prepare(length);
-        int width = heads * HeadSize;
-        RowParts.Run(rows, (_, first, last) =>
-        {
-            for (int r = first; r < last; r++) Row(x.AsSpan(r * width, width), r % length, backward);
-        });
+        var (cosines, sines) = Tables(longest);
+        return (cosines.index_select(0, positions).view(-1, 1, 1, HeadSize), sines.index_select(0, positions).view(-1, 1, 1, HeadSize));
     }
 
-    /// <summary>Turns all heads of one token, in place; Prepare must have been called.</summary>
-    /// <param name="row">[heads * head size]</param>
-    /// <param name="position">the token's position</param>
-    /// <param name="backward">turns back</param>
-    public void Row(Span<float> row, int position, bool backward = false)
+    private (Tensor Cosines, Tensor Sines) Tables(long length)
     {
-        int half = HeadSize / 2;
-        ReadOnlySpan<float> cosines = _cosines.AsSpan(position * half, half), sines = _sines.AsSpan(position * half, half);
-        float sign = backward ? -1 : 1;
-        for (int head = 0; head < row.Length; head += HeadSize)
+        lock (_gate)
         {
-            Span<float> low = row.Slice(head, half), high = row.Slice(head + half, half);
-            for (int i = 0; i < half; i++)
-            {
-                float a = low[i], b = high[i], s = sign * sines[i];
-                low[i] = a * cosines[i] - b * s;
-                high[i] = b * cosines[i] + a * s;
-            }
+            if (_tables is { } known && known.Cosines.shape[0] >= length) return known;
+            using var scope = NewDisposeScope();
+            var angles = arange((length + Step - 1) / Step * Step, dtype: float64).unsqueeze(1) * tensor(_frequencies);
+            var (cosines, sines) = (angles.cos(), angles.sin());
+            Tensor Placed(Tensor left, Tensor right) => Torch.Keep(cat([left, right], 1).to(_place.Type).to(_place.Device));
+            return (_tables = (Placed(cosines, cosines), Placed(-sines, sines))).Value; // The old tables may be in use: they go with their last user.
         }
     }
 
@@ -82,8 +74,7 @@ public sealed class RotaryEmbedding
     {
         if (scaling is null) return frequency;
         double turns = scaling.OriginalMaxPositionEmbeddings * frequency / (2 * Math.PI); // Full turns within the original length.
-        double kept = (turns - scaling.LowFrequencyFactor) / (scaling.HighFrequencyFactor - scaling.LowFrequencyFactor);
-        kept = Math.Clamp(kept, 0, 1);
+        double kept = Math.Clamp((turns - scaling.LowFrequencyFactor) / (scaling.HighFrequencyFactor - scaling.LowFrequencyFactor), 0, 1);
         return kept * frequency + (1 - kept) * frequency / scaling.Factor;
     }
 }

@@ -1,45 +1,64 @@
+using static TorchSharp.torch;
+
 namespace NeuronQuant.Models;
 
+/// <summary>How likely a model finds the end of a text.</summary>
+/// <param name="LogProbabilities">of each scored token, nats, none above 0</param>
+/// <param name="IsGreedy">whether each was the likeliest one</param>
+public sealed record TextScore(float[] LogProbabilities, bool IsGreedy);
+
 /// <summary>How likely a model finds given texts: for multiple choice, perplexity and distances between models.</summary>
-/// <remarks>
-/// One forward pass over the prompt and its continuation together; the head runs on the continuation's positions only. The
-/// log-probability of continuation token i is log softmax(logits at the token before it)[token i], in nats. For all logits, as KL
-/// divergence needs them, see <see cref="ModelPass.Logits"/>.
-/// </remarks>
+/// <remarks>The log-probability of token i is log softmax(logits at the token before it)[token i], in nats. The head runs on the scored positions alone.</remarks>
 public static class Scoring
 {
-    /// <summary>Log-probability of each token of a continuation, given the prompt and the tokens before it.</summary>
-    /// <param name="pass">the model's pass, whose buffers are used</param>
-    /// <param name="prompt">at least one token</param>
-    /// <param name="continuation">tokens to be scored</param>
-    /// <returns>[continuation], nats, none above 0</returns>
-    /// <exception cref="ModelException">prompt or continuation is empty</exception>
-    public static float[] LogProbabilities(ModelPass pass, ReadOnlySpan<int> prompt, ReadOnlySpan<int> continuation)
+    private const int Tokens = 4096; // Of a batch: enough for wide products, some hundred MB of activations in a large model.
+
+    /// <summary>Scores the ends of texts of any lengths, several at a time.</summary>
+    /// <param name="model">the model</param>
+    /// <param name="texts">token ids, and how many of them are given and not scored: at least one</param>
+    /// <param name="cancellation">checked before each batch</param>
+    /// <exception cref="ModelException">nothing is given, or nothing is to be scored, or a token is not of the vocabulary</exception>
+    public static IReadOnlyList<TextScore> Of(LlamaModel model, IReadOnlyList<(int[] Ids, int Given)> texts, CancellationToken cancellation = default)
     {
-        ArgumentNullException.ThrowIfNull(pass);
-        if (prompt.IsEmpty || continuation.IsEmpty)
-            throw new ModelException("scoring", $"{prompt.Length} prompt and {continuation.Length} continuation tokens, expected at least one of each: "
-                + "start a bare text with the begin token.");
-        int vocabulary = pass.Model.Config.VocabularySize, hidden = pass.Model.Config.HiddenSize;
-        if (continuation.IndexOfAnyExceptInRange(0, vocabulary - 1) is int at and >= 0)
-            throw new ModelException("scoring", $"token {continuation[at]} is outside of the vocabulary of {vocabulary}. Is the tokenizer of another model?");
-        int[] tokens = [.. prompt, .. continuation[..^1]];
-        pass.Forward(new TokenBatch(tokens, [], 1));
-        var logits = new float[checked(continuation.Length * vocabulary)];
-        pass.Model.Head.Forward(pass.Normed.AsSpan((prompt.Length - 1) * hidden, continuation.Length * hidden), logits, continuation.Length);
-        var result = new float[continuation.Length];
-        for (int i = 0; i < result.Length; i++) result[i] = CrossEntropy.LogProbability(logits.AsSpan(i * vocabulary, vocabulary), continuation[i]);
-        return result;
+        ArgumentNullException.ThrowIfNull(model);
+        ArgumentNullException.ThrowIfNull(texts);
+        foreach (var (ids, given) in texts)
+            if (given < 1 || given >= ids.Length)
+                throw new ModelException("scoring", $"{given} of {ids.Length} tokens are given, expected at least one, and one to score: start a bare text with the begin token.");
+        var scores = new TextScore[texts.Count];
+        var order = Enumerable.Range(0, texts.Count).OrderBy(i => texts[i].Ids.Length).ToArray();
+        for (int first = 0; first < order.Length;)
+        {
+            cancellation.ThrowIfCancellationRequested();
+            int count = 1;
+            while (first + count < order.Length && (count + 1) * texts[order[first + count]].Ids.Length <= Tokens) count++;
+            int[] some = order[first..(first + count)];
+            Torch.Run(() => Batch(model, texts, some, scores));
+            first += count;
+        }
+        return scores;
     }
 
     /// <summary>Mean negative log-likelihood of a text after its first token, nats per token; e to this is the perplexity.</summary>
-    /// <param name="pass">the model's pass</param>
+    /// <param name="model">the model</param>
     /// <param name="tokens">at least two tokens</param>
-    public static double MeanNegativeLogLikelihood(ModelPass pass, ReadOnlySpan<int> tokens)
+    public static double MeanNegativeLogLikelihood(LlamaModel model, int[] tokens) => -Of(model, [(tokens, 1)])[0].LogProbabilities.Average(value => (double)value);
+
+    private static void Batch(LlamaModel model, IReadOnlyList<(int[] Ids, int Given)> texts, int[] some, TextScore[] scores)
     {
-        if (tokens.Length < 2) throw new ModelException("scoring", $"{tokens.Length} tokens, expected at least two: the first is given, not predicted.");
-        double sum = 0;
-        foreach (float value in LogProbabilities(pass, tokens[..1], tokens[1..])) sum -= value;
-        return sum / (tokens.Length - 1);
+        var batch = TokenBatch.Of([.. some.Select(i => texts[i].Ids[..^1])]);
+        var rows = some.SelectMany((i, row) => Enumerable.Range(texts[i].Given, texts[i].Ids.Length - texts[i].Given).Select(at => (Row: (long)row * batch.Length + at - 1, Id: (long)texts[i].Ids[at]))).ToArray();
+        if (rows.FirstOrDefault(row => (ulong)row.Id >= (ulong)model.Config.VocabularySize) is { Id: not 0 } wrong)
+            throw new ModelException("scoring", $"token {wrong.Id} is outside of the vocabulary of {model.Config.VocabularySize}. Is the tokenizer of another model?");
+        var logits = model.LogitsOf(model.Hidden(batch).view(batch.Rows, -1).index_select(0, tensor([.. rows.Select(row => row.Row)]).to(model.Place.Device)));
+        var ids = tensor([.. rows.Select(row => row.Id)]).to(model.Place.Device).unsqueeze(1);
+        var chosen = logits.gather(1, ids);
+        float[] values = (chosen - logits.logsumexp(1, keepdim: true)).ToFloats(), greedy = (chosen >= logits.amax([1], keepdim: true)).to(float32).ToFloats();
+        for (int i = 0, first = 0; i < some.Length; i++)
+        {
+            int count = texts[some[i]].Ids.Length - texts[some[i]].Given;
+            scores[some[i]] = new TextScore(values[first..(first + count)], greedy.AsSpan(first, count).IndexOf(0f) < 0);
+            first += count;
+        }
     }
 }

@@ -7,19 +7,11 @@ namespace NeuronQuant.Models;
 
 /// <summary>The library's tensors as torch's, and back.</summary>
 /// <remarks>
-/// A parameter is shared: the tensor reads and writes the parameter's own array, which stays where it is while the tensor lives. A tensor of a
-/// checkpoint is copied once, from the mapped file into torch's memory, since the file may be closed first. No version of TorchSharp has float8,
+/// A tensor of a checkpoint is copied once, from the mapped file into torch's memory, since the file may be closed first. No version of TorchSharp has float8,
 /// so such a tensor becomes its bytes. All results are on the CPU; move them with <c>.to(device)</c>.
 /// </remarks>
 public static class TensorConversion
 {
-    /// <summary>The parameter's values, shared and not copied: [rows, columns] float32, or [columns] for a vector.</summary>
-    public static Tensor ToTensor(this Parameter parameter)
-    {
-        ArgumentNullException.ThrowIfNull(parameter);
-        return Share(parameter.Values, parameter.Rows == 1 ? [parameter.Columns] : [parameter.Rows, parameter.Columns]);
-    }
-
     /// <summary>An array as a tensor of a shape, shared and not copied.</summary>
     /// <exception cref="ArgumentException">the shape has another number of values</exception>
     public static Tensor Share(float[] values, params long[] shape)
@@ -61,6 +53,9 @@ public static class TensorConversion
         if (values.Length > 0) MemoryMarshal.Cast<byte, float>(plain.bytes).CopyTo(values);
         return values;
     }
+
+    /// <summary>The value of a tensor of one number.</summary>
+    internal static double ToDouble(this Tensor tensor) => tensor.detach().to(ScalarType.Float64).cpu().item<double>();
 
     private static Tensor Fill(string name, Tensor tensor, ReadOnlySpan<byte> bytes)
     {

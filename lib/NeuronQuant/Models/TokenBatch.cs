@@ -3,10 +3,13 @@ namespace NeuronQuant.Models;
 /// <summary>Sequences of tokens, padded at their end to one length, and what should follow each token.</summary>
 /// <remarks>
 /// Row-major: token t of sequence s is at s * Length + t. Padding may be any token of the vocabulary: attention is causal, so nothing
-/// real sees it, and its target is <see cref="CrossEntropy.Ignored"/>.
+/// real sees it, and its target is <see cref="Ignored"/>.
 /// </remarks>
 public sealed class TokenBatch
 {
+    /// <summary>The target of a position that does not count.</summary>
+    public const int Ignored = -1;
+
     /// <summary>A batch with targets of its own.</summary>
     /// <param name="tokens">[sequences, length]</param>
     /// <param name="targets">[sequences, length], or empty when no loss is wanted</param>
@@ -24,7 +27,7 @@ public sealed class TokenBatch
     /// <summary>Token ids: [sequences, length].</summary>
     public int[] Tokens { get; }
 
-    /// <summary>The token that should follow each, or <see cref="CrossEntropy.Ignored"/>: [sequences, length], or empty.</summary>
+    /// <summary>The token that should follow each, or <see cref="Ignored"/>: [sequences, length], or empty.</summary>
     public int[] Targets { get; }
 
     /// <summary>Sequences.</summary>
@@ -46,7 +49,7 @@ public sealed class TokenBatch
         int length = texts.Count == 0 ? 0 : texts.Max(text => text.Length);
         int[] tokens = new int[texts.Count * length], targets = new int[tokens.Length];
         Array.Fill(tokens, padding);
-        Array.Fill(targets, CrossEntropy.Ignored);
+        Array.Fill(targets, Ignored);
         for (int s = 0; s < texts.Count; s++)
         {
             texts[s].CopyTo(tokens, s * length);

@@ -1,4 +1,5 @@
 using System.Diagnostics;
+using static TorchSharp.torch;
 
 namespace NeuronQuant.Models;
 
@@ -31,12 +32,14 @@ public sealed record TrainingStep(int Step, double Loss, double GradientNorm, do
 
 /// <summary>Trains a model on batches: loss, gradients, clipping, AdamW, step by step.</summary>
 /// <remarks>
-/// Everything is deterministic: the same model, plan and batches give the same weights, bit for bit, on the same machine, however many
-/// threads it has. A cancelled run leaves the model as the last whole step left it. A loss that is not finite ends the run with an
-/// error before it reaches the weights.
+/// Everything is deterministic: the same model, plan and batches give the same weights, bit for bit, on the same machine. A cancelled run leaves the
+/// model as the last whole step left it. A loss that is not finite ends the run with an error before it reaches the weights.
+/// AdamW: Loshchilov and Hutter, 2019, with betas 0.9 and 0.95. Decay is for linear weights: norms, biases and embeddings (so a tied head too) have none.
 /// </remarks>
 public static class Trainer
 {
+    private const int TrimEvery = 200; // Steps after which freed memory goes back to the system.
+
     /// <summary>Runs the plan; ends early, without error, when the batches end.</summary>
     /// <param name="model">trained in place</param>
     /// <param name="batches">one batch for each step</param>
@@ -51,22 +54,49 @@ public static class Trainer
         ArgumentNullException.ThrowIfNull(model);
         ArgumentNullException.ThrowIfNull(batches);
         ArgumentNullException.ThrowIfNull(plan);
-        var pass = new ModelPass(model);
-        var optimizer = new AdamW(model.Parameters, plan.WeightDecay);
+        var parameters = model.Leaves.Select(one => (one.Leaf, Parameter: new TorchSharp.Modules.Parameter(one.Leaf.detach()), one.Decays)).ToArray();
+        using var decayed = Optimizer(parameters.Where(one => one.Decays).Select(one => one.Parameter), plan.WeightDecay);
+        using var others = Optimizer(parameters.Where(one => !one.Decays).Select(one => one.Parameter), 0);
         double loss = double.NaN;
-        foreach (var batch in batches.Take(plan.Steps))
+        int step = 0;
+        try
         {
-            cancellation.ThrowIfCancellationRequested();
-            long start = Stopwatch.GetTimestamp();
-            int step = optimizer.Steps;
-            loss = pass.LossAndGradients(batch);
-            double norm = optimizer.GradientNorm();
-            if (!double.IsFinite(loss) || !double.IsFinite(norm))
-                throw new ModelException("training", $"loss {loss} and gradient norm {norm} at step {step}: lower the learning rate or look at the batch.");
-            optimizer.Step(plan.RateAt(step), Math.Min(1, plan.MaximumGradientNorm / Math.Max(norm, 1e-12)));
-            optimizer.ZeroGradients();
-            report?.Invoke(new TrainingStep(step, loss, norm, plan.RateAt(step), batch.Rows / Stopwatch.GetElapsedTime(start).TotalSeconds));
+            foreach (var batch in batches.Take(plan.Steps))
+            {
+                cancellation.ThrowIfCancellationRequested();
+                long start = Stopwatch.GetTimestamp();
+                loss = model.LossAndGradients(batch);
+                double norm = Torch.Run(() =>
+                {
+                    foreach (var (leaf, parameter, _) in parameters) parameter.grad = leaf.grad;
+                    return nn.utils.clip_grad_norm_(parameters.Select(one => one.Parameter), plan.MaximumGradientNorm);
+                });
+                if (!double.IsFinite(loss) || !double.IsFinite(norm))
+                    throw new ModelException("training", $"loss {loss} and gradient norm {norm} at step {step}: lower the learning rate or look at the batch.");
+                Torch.Run(() => Update([decayed, others], plan.RateAt(step)));
+                model.DropGradients();
+                report?.Invoke(new TrainingStep(step, loss, norm, plan.RateAt(step), batch.Rows / Stopwatch.GetElapsedTime(start).TotalSeconds));
+                if (++step % TrimEvery == 0) Torch.Trim();
+            }
+        }
+        finally
+        {
+            model.DropGradients();
+            foreach (var (_, parameter, _) in parameters) parameter.Dispose();
         }
         return loss;
     }
+
+    private static void Update(optim.Optimizer[] optimizers, double rate)
+    {
+        foreach (var optimizer in optimizers)
+        {
+            foreach (var group in optimizer.ParamGroups) group.LearningRate = rate;
+            optimizer.step();
+            optimizer.zero_grad();
+        }
+    }
+
+    private static optim.Optimizer Optimizer(IEnumerable<TorchSharp.Modules.Parameter> parameters, double decay) =>
+        Torch.Run(() => optim.AdamW(parameters, 1e-3, 0.9, 0.95, 1e-8, decay));
 }

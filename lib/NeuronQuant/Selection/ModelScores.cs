@@ -1,6 +1,7 @@
 using NeuronQuant.Checkpoints;
 using NeuronQuant.Models;
 using NeuronQuant.Quantization;
+using static TorchSharp.torch;
 
 namespace NeuronQuant.Selection;
 
@@ -22,20 +23,14 @@ public static class ModelScores
     public static ModuleScores ActivationWeightedError(LlamaModel model, IReadOnlyList<int[]> texts, Grid? grid = null, CancellationToken cancellation = default)
     {
         var modules = Linears(model);
-        var sums = modules.Keys.ToDictionary(module => module, module => new double[modules[module].In]);
-        var pass = new ModelPass(model);
-        long tokens = 0;
-        foreach (int[] text in texts)
-        {
-            cancellation.ThrowIfCancellationRequested();
-            pass.Forward(new TokenBatch(text, [], 1));
-            foreach (var (module, sum) in sums) AddSquares(InputOf(pass, module), text.Length, sum);
-            tokens += text.Length;
-        }
+        var sums = new Dictionary<string, double[]>();
+        foreach (var batch in Batches(model, texts, cancellation))
+            Torch.Run(() => { model.Hidden(batch, (name, output) => sums[name] = Added(sums.GetValueOrDefault(name), Real(batch, output).to(ScalarType.Float64).square().sum(dim: 0))); });
+        double tokens = texts.Sum(text => (double)text.Length);
         return new ModuleScores("activation_weighted_error", "squared output units", modules.ToDictionary(pair => pair.Key, pair =>
         {
-            var squares = sums[pair.Key];
-            return SumOverErrors(pair.Value, grid, (i, error) => squares[i % squares.Length] / tokens * error * error);
+            var weights = tensor(Array.ConvertAll(sums[InputOf(pair.Key)], sum => sum / tokens));
+            return SumOverErrors(pair.Value, grid, error => error.square().mul_(weights));
         }));
     }
 
@@ -46,20 +41,14 @@ public static class ModelScores
     /// <param name="cancellation">checked before each text</param>
     public static ModuleScores GradientTimesError(LlamaModel model, IReadOnlyList<int[]> texts, Grid? grid = null, CancellationToken cancellation = default)
     {
-        var modules = Linears(model);
-        foreach (var linear in modules.Values) linear.Weight.ZeroGradient();
-        var pass = new ModelPass(model);
+        model.DropGradients();
         foreach (int[] text in texts)
         {
             cancellation.ThrowIfCancellationRequested();
-            pass.LossAndGradients(TokenBatch.Of([text]));
+            model.LossAndGradients(TokenBatch.Of([text]));
         }
-        var values = modules.ToDictionary(pair => pair.Key, pair =>
-        {
-            float[] gradient = pair.Value.Weight.Gradient!;
-            return SumOverErrors(pair.Value, grid, (i, error) => Math.Abs(gradient[i] * error)) / texts.Count;
-        });
-        foreach (var linear in modules.Values) linear.Weight.DropGradient();
+        var values = Linears(model).ToDictionary(pair => pair.Key, pair => SumOverErrors(pair.Value, grid, error => error.mul_(pair.Value.Weight.Gradient!.cpu()).abs_()) / texts.Count);
+        model.DropGradients();
         return new ModuleScores("gradient_times_error", "nats", values);
     }
 
@@ -74,19 +63,22 @@ public static class ModelScores
     {
         var modules = Linears(model);
         var values = modules.Keys.ToDictionary(module => module, _ => 0.0);
-        var (pass, tail) = (new ModelPass(model), new ModelTail(model));
-        long done = 0, tokens = texts.Sum(text => (long)text.Length);
-        foreach (int[] text in texts)
-        {
-            float[] original = pass.Logits(new TokenBatch(text, [], 1));
-            foreach (var (module, linear) in modules)
+        long done = 0, tokens = texts.Sum(text => (long)text.Length), batches = Batches(model, texts, cancellation).Count();
+        foreach (var batch in Batches(model, texts, cancellation))
+            Torch.Run(() =>
             {
-                cancellation.ThrowIfCancellationRequested();
-                using (new Replaced(linear, grid))
-                    values[module] += LogitsDivergence.Sum(original, tail.Logits(pass, module.Layer, text.Length), model.Config.VocabularySize);
-                progress?.Invoke(++done, (long)modules.Count * texts.Count);
-            }
-        }
+                var (positions, inputs) = (Positions.Of(model.Rotary, batch.Length, model.Place), new List<Tensor> { model.Embed(batch.Tokens).view(batch.Sequences, batch.Length, -1) });
+                foreach (var block in model.Blocks) inputs.Add(block.Forward(inputs[^1], positions));
+                Tensor From(int layer) => model.LogitsOf(Real(batch, model.Through(inputs[layer], positions, null, layer)));
+                var original = From(model.Blocks.Count);
+                foreach (var (module, linear) in modules)
+                {
+                    cancellation.ThrowIfCancellationRequested();
+                    using var scope = NewDisposeScope();
+                    using (new Replaced(linear, grid)) values[module] += LogitsDivergence.Sum(original, From(module.Layer ?? model.Blocks.Count)); // A change in a layer needs no layer before it.
+                    progress?.Invoke(++done, modules.Count * batches);
+                }
+            });
         return new ModuleScores("divergence", "nats per token", values.ToDictionary(pair => pair.Key, pair => pair.Value / tokens));
     }
 
@@ -100,60 +92,82 @@ public static class ModelScores
         CancellationToken cancellation = default)
     {
         var stay = kept.ToHashSet();
-        var pass = new ModelPass(model);
-        float[][] originals = [.. texts.Select(text => pass.Logits(new TokenBatch(text, [], 1)))];
-        var replaced = Linears(model).Where(pair => !stay.Contains(pair.Key)).Select(pair => new Replaced(pair.Value, grid)).ToArray();
-        try
+        Tensor Logits(TokenBatch batch) => Torch.Run(() => model.LogitsOf(Real(batch, model.Hidden(batch))));
+        return Torch.Run(() =>
         {
-            double sum = 0;
-            for (int i = 0; i < texts.Count; i++)
+            TokenBatch[] batches = [.. Batches(model, texts, cancellation)];
+            Tensor[] originals = [.. batches.Select(Logits)];
+            Replaced[] replaced = [.. Linears(model).Where(pair => !stay.Contains(pair.Key)).Select(pair => new Replaced(pair.Value, grid))];
+            try
             {
-                cancellation.ThrowIfCancellationRequested();
-                sum += LogitsDivergence.Sum(originals[i], pass.Logits(new TokenBatch(texts[i], [], 1)), model.Config.VocabularySize);
+                return batches.Zip(originals, (batch, original) => LogitsDivergence.Sum(original, Logits(batch))).Sum() / texts.Sum(text => (long)text.Length);
             }
-            return sum / texts.Sum(text => (long)text.Length);
-        }
-        finally
-        {
-            foreach (var one in replaced) one.Dispose();
-        }
+            finally
+            {
+                foreach (var one in replaced) one.Dispose();
+            }
+        });
     }
 
     // A tied head is the embedding, which NxDI never quantizes.
-    private static IReadOnlyDictionary<ModuleName, Linear> Linears(LlamaModel model) =>
-        model.Blocks.SelectMany(block => block.Linears).Concat(model.Config.TieWordEmbeddings ? [] : new[] { model.Head })
-            .ToDictionary(linear => ModuleName.Parse(linear.Name));
+    private static IReadOnlyDictionary<ModuleName, Linear> Linears(LlamaModel model) => model.Linears.ToDictionary(linear => linear.Module);
 
-    private static float[] InputOf(ModelPass pass, ModuleName module) => module.Layer is int layer ? pass.Activations[layer].InputOf(module.Type) : pass.Normed;
+    private static string InputOf(ModuleName module) => module.Layer is int layer ? $"layers.{layer}.{DecoderBlock.InputOf(module.Type)}" : "norm";
 
-    private static void AddSquares(float[] inputs, int rows, double[] sums)
+    // Texts of like lengths together, as many as give logits of 64 MB in float32.
+    private static IEnumerable<TokenBatch> Batches(LlamaModel model, IReadOnlyList<int[]> texts, CancellationToken cancellation)
     {
-        for (int i = 0; i < rows * sums.Length; i++) sums[i % sums.Length] += (double)inputs[i] * inputs[i];
+        int rows = Math.Min(4096, (1 << 24) / model.Config.VocabularySize);
+        var batch = new List<int[]>();
+        foreach (int[] text in texts.OrderBy(text => text.Length))
+        {
+            cancellation.ThrowIfCancellationRequested();
+            if (batch.Count > 0 && (batch.Count + 1) * text.Length > rows)
+            {
+                yield return TokenBatch.Of(batch);
+                batch = [];
+            }
+            batch.Add(text);
+        }
+        if (batch.Count > 0) yield return TokenBatch.Of(batch);
     }
 
-    private static double SumOverErrors(Linear linear, Grid? grid, Func<int, double, double> term)
+    // The rows of real tokens, [rows, width]. The last token of a text has no target, and padding neither, but only the first of those is real.
+    private static Tensor Real(TokenBatch batch, Tensor output)
     {
-        float[] weights = linear.Weight.Values, rounded = Rounded(linear, grid);
-        double sum = 0;
-        for (int i = 0; i < weights.Length; i++) sum += term(i, (double)weights[i] - rounded[i]);
-        return sum;
+        long[] rows = [.. Enumerable.Range(0, batch.Rows).Where(i => batch.Targets[i] != TokenBatch.Ignored || i % batch.Length == 0 || batch.Targets[i - 1] != TokenBatch.Ignored)
+            .Select(i => (long)i)];
+        return output.view(batch.Rows, -1).index_select(0, tensor(rows).to(output.device));
     }
 
-    private static float[] Rounded(Linear linear, Grid? grid) =>
-        RoundToNearest.Quantize(WeightMatrix.Of(linear.Name, linear.Weight.Values, linear.Out, linear.In), grid ?? Grid.Nxd()).Dequantize();
+    private static double[] Added(double[]? sums, Tensor more)
+    {
+        double[] values = more.cpu().data<double>().ToArray();
+        return sums is null ? values : [.. sums.Zip(values, (a, b) => a + b)];
+    }
+
+    // The sum of what a term makes of w - w^ in float64, [out, in].
+    private static double SumOverErrors(Linear linear, Grid? grid, Func<Tensor, Tensor> term) => Torch.Run(() =>
+        term(linear.Weight.Tensor.cpu().to(ScalarType.Float64) - tensor(Rounded(linear, grid).Dequantize()).view(linear.Out, linear.In)).sum().ToDouble());
+
+    private static QuantizedWeight Rounded(Linear linear, Grid? grid) => RoundToNearest.Quantize(linear.ToWeightMatrix(), grid ?? Grid.Nxd());
 
     // A module's weight, quantized until Dispose.
     private sealed class Replaced : IDisposable
     {
         private readonly Linear _linear;
-        private readonly float[] _original;
+        private readonly Tensor _original;
 
         public Replaced(Linear linear, Grid? grid)
         {
-            (_linear, _original) = (linear, [.. linear.Weight.Values]);
-            Rounded(linear, grid).CopyTo(linear.Weight.Values, 0);
+            (_linear, _original) = (linear, Torch.Run(() => linear.Weight.Tensor.clone()));
+            linear.Apply(Rounded(linear, grid));
         }
 
-        public void Dispose() => _original.CopyTo(_linear.Weight.Values, 0);
+        public void Dispose()
+        {
+            Torch.Run(() => { _linear.Weight.Tensor.copy_(_original); });
+            _original.Dispose();
+        }
     }
 }

@@ -14,8 +14,6 @@ namespace NeuronQuant.Tuning;
 /// </remarks>
 public static class CalibrationTexts
 {
-    private const int Rows = 16; // Texts that are written side by side.
-
     /// <summary>Token ids of a file: JSON lines with "question" and "answer" give a text each; JSON lines with "text", and any other file as one
     /// text, are cut into pieces.</summary>
     /// <param name="path">a .jsonl file, or plain text in UTF-8, or in what its byte order mark says</param>
@@ -80,8 +78,7 @@ public static class CalibrationTexts
         if (begin.Length == 0) begin = tokenizer.Roles.Begin is int token ? [token]
             : throw new TuningException("tokenizer", "has no token that begins a text, so the model cannot write texts of its own. Give calibration texts in a file.");
         var options = new GenerationOptions(Math.Max(1, length - begin.Length), model.Config.EndTokenIds, Temperature: 1, seed);
-        var decoder = new Decoder(model, Math.Min(Rows, count), length);
-        var made = Models.Generation.Run(decoder, [.. Enumerable.Repeat(begin, count)], options, cancellation);
+        var made = Models.Generation.Run(model, [.. Enumerable.Repeat(begin, count)], options, cancellation: cancellation);
         return [.. made.Select(text => (int[])[.. begin, .. text])];
     }
 }

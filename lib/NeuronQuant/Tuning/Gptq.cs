@@ -1,6 +1,8 @@
+using System.Runtime.InteropServices;
 using NeuronQuant.Checkpoints;
 using NeuronQuant.Models;
 using NeuronQuant.Quantization;
+using static TorchSharp.torch;
 
 namespace NeuronQuant.Tuning;
 
@@ -21,6 +23,8 @@ public static class Gptq
 {
     /// <summary>What reports and records call the method.</summary>
     public const string Method = "gptq";
+
+    private const long PartColumns = 128; // Rounded before their errors go on to the rest in one product, as in the paper.
 
     private const double Damping = 0.01; // Share of the mean diagonal; the paper's and every tool's default.
 
@@ -47,41 +51,74 @@ public static class Gptq
         ArgumentNullException.ThrowIfNull(gram);
         if (weight.Columns != gram.Size)
             throw new TuningException(weight.Name, $"has {weight.Columns} inputs, its Gram matrix {gram.Size}. Capture the matrix of this module.");
-        float[] values = weight.ToArray(), factor = Factor(weight.Name, gram);
-        var start = new LearnedWeight(weight.Name, values, weight.Rows, weight.Columns, grid);
-        var result = new QuantizedWeight(weight.Name, grid, Granularity.PerChannelSymmetric, weight.Rows, weight.Columns, new byte[values.Length], new float[weight.Rows]);
-        // The channels are read before feedback changes the weights.
-        var channels = Enumerable.Range(0, weight.Rows).Select(start.Channel).ToArray();
-        RowParts.Run(weight.Rows, (_, first, last) =>
+        if (!(gram.MeanSquares.Average() is > 0 and < double.PositiveInfinity))
+            throw new TuningException(weight.Name, $"the mean square of its inputs is {gram.MeanSquares.Average()}: capture the Gram matrix on real texts, of a model without NaN.");
+        using var start = new LearnedWeight(weight.Name, TensorConversion.Share(weight.ToArray(), weight.Rows, weight.Columns), grid);
+        return Torch.Run(() =>
+        {
+            var channels = Channels.Of(start.Weight).Under(start.Alpha, start.Beta, grid); // Before feedback changes the weights.
+            var (scales, pinned) = (channels.Scales.squeeze(1), Pinned(channels, grid));
+            var codes = Rounded(start.Weight.t().contiguous(), Factor(weight.Name, gram), scales, pinned, grid, cancellation).t().to(ScalarType.Int8).contiguous();
+            return new QuantizedWeight(weight.Name, grid, Granularity.PerChannelSymmetric, weight.Rows, weight.Columns,
+                MemoryMarshal.AsBytes(codes.bytes).ToArray(), scales.ToFloats());
+        });
+    }
+
+    // Codes, [in, out]. Errors reach the columns of their own part at once, and those behind it in one product.
+    private static Tensor Rounded(Tensor values, Tensor factor, Tensor scales, Pins pinned, Grid grid, CancellationToken cancellation)
+    {
+        var codes = empty_like(values);
+        long columns = values.shape[0];
+        for (long first = 0; first < columns; first += PartColumns)
         {
             cancellation.ThrowIfCancellationRequested();
-            for (int row = first; row < last; row++) result.Scales[row] = channels[row].Channel.Scale;
-            for (int column = 0; column < weight.Columns; column++)
-                for (int row = first; row < last; row++) Round(values, factor, channels[row], row, column, weight.Columns, grid, result.Codes);
-        });
-        return result;
+            using var scope = NewDisposeScope();
+            long last = Math.Min(first + PartColumns, columns);
+            var errors = empty(last - first, values.shape[1]);
+            for (long j = first; j < last; j++)
+            {
+                using var step = NewDisposeScope();
+                var (value, code, error) = (values[j], codes[j], errors[j - first]);
+                code.copy_(LearnedRounding.Ratio(value, scales, grid).round_().clamp_(grid.Minimum, grid.Maximum));
+                if (pinned.Rows(j) is { } rows) code.index_copy_(0, rows, pinned.Codes.index_select(0, rows));
+                error.copy_((value - scales * code).div_(factor[j, j]));
+                if (j + 1 < last) values.narrow(0, j + 1, last - j - 1).sub_(factor[j].narrow(0, j + 1, last - j - 1).unsqueeze(1) * error);
+            }
+            if (last < columns) values.narrow(0, last, columns - last).sub_(factor.narrow(0, first, last - first).narrow(1, last, columns - last).t().mm(errors));
+        }
+        return codes;
     }
 
-    // Rounds one weight and feeds its error to those after it in the row. Rows of a part share the row of U in the cache.
-    private static void Round(float[] values, float[] factor, (ChannelScale Channel, int Pinned) channel, int row, int column, int columns, Grid grid, byte[] codes)
+    // U of H^-1 = U^T U.
+    private static Tensor Factor(string name, GramMatrix gram)
     {
-        int at = row * columns + column;
-        float scale = channel.Channel.Scale;
-        float code = column == channel.Pinned ? channel.Channel.PinnedCode : RoundingReference.Code(values[at], 0, scale, grid);
-        codes[at] = (byte)(sbyte)code;
-        float error = (values[at] - scale * code) / factor[column * columns + column];
-        VectorMath.AddScaled(values.AsSpan(at + 1, columns - column - 1), factor.AsSpan(column * columns + column + 1, columns - column - 1), -error);
+        var damped = gram.ToTensor().to(ScalarType.Float64);
+        damped.diagonal().add_(damped.diagonal().mean() * Damping);
+        try
+        {
+            return linalg.cholesky(cholesky_inverse(linalg.cholesky(damped))).t().to(ScalarType.Float32).contiguous();
+        }
+        catch (ExternalException)
+        {
+            throw new TuningException(name, "its Gram matrix is not positive even with damping. Are there NaN among the inputs?");
+        }
     }
 
-    private static float[] Factor(string name, GramMatrix gram)
+    private static Pins Pinned(ChannelScales channels, Grid grid)
     {
-        int n = gram.Size;
-        double[] damped = Array.ConvertAll(gram.Values, value => (double)value);
-        double mean = Enumerable.Range(0, n).Average(j => damped[j * n + j]);
-        if (!(mean > 0) || !double.IsFinite(mean))
-            throw new TuningException(name, $"the mean square of its inputs is {mean}: capture the Gram matrix on real texts, of a model without NaN.");
-        for (int j = 0; j < n; j++) damped[j * n + j] += Damping * mean;
-        return Cholesky.InverseUpper(damped, n) is { } upper ? Array.ConvertAll(upper, value => (float)value)
-            : throw new TuningException(name, "its Gram matrix is not positive even with damping. Are there NaN among the inputs?");
+        var free = channels.Free.squeeze(1);
+        var codes = channels.PinnedCodes(zeros(free.shape[0], channels.PinnedAt.max().item<long>() + 1), grid).squeeze(1);
+        var at = new Dictionary<long, long[]>();
+        if (grid.Signed) return new Pins(codes, at);
+        long[] columns = channels.PinnedAt.squeeze(1).data<long>().ToArray();
+        bool[] moves = free.data<bool>().ToArray();
+        return new Pins(codes, Enumerable.Range(0, columns.Length).Where(row => moves[row]).GroupBy(row => columns[row])
+            .ToDictionary(group => group.Key, group => group.Select(row => (long)row).ToArray()));
+    }
+
+    // Which rows have their extreme weight in a column, and the code that it must get.
+    private sealed record Pins(Tensor Codes, IReadOnlyDictionary<long, long[]> At)
+    {
+        public Tensor? Rows(long column) => At.TryGetValue(column, out long[]? rows) ? tensor(rows) : null;
     }
 }

@@ -1,5 +1,6 @@
 using NeuronQuant.Checkpoints;
 using NeuronQuant.Models;
+using static TorchSharp.torch;
 
 namespace NeuronQuant.Tuning;
 
@@ -13,9 +14,7 @@ namespace NeuronQuant.Tuning;
 /// </remarks>
 public sealed class GramMatrix
 {
-    private readonly float[] _values;
-
-    internal GramMatrix(int size) => (Size, _values) = (size, new float[checked(size * size)]);
+    private GramMatrix(int size) => (Size, Values) = (size, new float[checked(size * size)]);
 
     /// <summary>In features.</summary>
     public int Size { get; }
@@ -24,18 +23,19 @@ public sealed class GramMatrix
     public long Tokens { get; private set; }
 
     /// <summary>[in, in], symmetric.</summary>
-    public float[] Values => _values;
+    public float[] Values { get; }
 
     /// <summary>Mean of x_j^2 over the tokens, for each input channel: the diagonal over the number of tokens.</summary>
-    public double[] MeanSquares => [.. Enumerable.Range(0, Size).Select(j => Tokens == 0 ? 0 : _values[j * Size + j] / (double)Tokens)];
+    public double[] MeanSquares => [.. Enumerable.Range(0, Size).Select(j => Tokens == 0 ? 0 : Values[j * Size + j] / (double)Tokens)];
 
     /// <summary>A matrix of the given inputs.</summary>
     /// <param name="inputs">[tokens, size]</param>
     /// <param name="size">in features</param>
-    public static GramMatrix Of(ReadOnlySpan<float> inputs, int size)
+    public static GramMatrix Of(float[] inputs, int size)
     {
+        ArgumentNullException.ThrowIfNull(inputs);
         var gram = new GramMatrix(size);
-        gram.Add(inputs, inputs.Length / size);
+        Torch.Run(() => gram.Add(TensorConversion.Share(inputs, inputs.Length / size, size)));
         return gram;
     }
 
@@ -47,27 +47,17 @@ public sealed class GramMatrix
     /// <returns>one matrix for each linear module of the blocks; those with the same input have the same object</returns>
     public static IReadOnlyDictionary<ModuleName, GramMatrix> Capture(LlamaModel model, CalibrationSet calibration, int batch = 8, CancellationToken cancellation = default)
     {
-        ArgumentNullException.ThrowIfNull(model);
         ArgumentNullException.ThrowIfNull(calibration);
-        var grams = new Dictionary<ModuleName, GramMatrix>();
-        var shared = new Dictionary<(int Layer, string Source), GramMatrix>();
-        foreach (var block in model.Blocks)
-            foreach (var linear in block.Linears)
-            {
-                var module = ModuleName.Parse(linear.Name);
-                var key = (block.Layer, Source(module.Type));
-                if (!shared.TryGetValue(key, out var gram)) shared[key] = gram = new GramMatrix(linear.In);
-                grams[module] = gram;
-            }
-        var pass = new ModelPass(model);
-        for (int first = 0; first < calibration.Count; first += batch)
+        var (walk, grams) = (ModelWalk.Of(model), new Dictionary<ModuleName, GramMatrix>());
+        using var streams = walk.Embed(calibration.Tokens);
+        foreach (var block in walk.Blocks)
         {
-            cancellation.ThrowIfCancellationRequested();
-            int count = Math.Min(batch, calibration.Count - first);
-            pass.Forward(new TokenBatch([.. Enumerable.Range(first, count).SelectMany(i => calibration.Tokens[i])], [], count));
-            bool[] counted = [.. Enumerable.Range(first, count).SelectMany(i => calibration.Counted[i])];
-            foreach (var ((layer, source), gram) in shared)
-                gram.Add(Gathered(pass.Activations[layer].InputOf(source), counted, gram.Size), counted.Count(value => value));
+            var shared = block.Linears.GroupBy(linear => DecoderBlock.InputOf(linear.Module.Type)).ToDictionary(group => group.Key, group => new GramMatrix(group.First().In));
+            walk.Forward(block, streams, batch, (first, module, output) =>
+            {
+                if (shared.GetValueOrDefault(module) is { } gram) gram.Add(Counted(output, calibration, first));
+            }, cancellation);
+            foreach (var linear in block.Linears) grams[linear.Module] = shared[DecoderBlock.InputOf(linear.Module.Type)];
         }
         return grams;
     }
@@ -75,37 +65,27 @@ public sealed class GramMatrix
     /// <summary>tr(E H E^T) with E = quantized - original: the squared error of the layer's outputs, summed over tokens.</summary>
     /// <param name="original">[rows, size]</param>
     /// <param name="quantized">[rows, size]</param>
-    public double Error(ReadOnlySpan<float> original, ReadOnlySpan<float> quantized)
+    public double Error(float[] original, float[] quantized) => Torch.Run(() =>
     {
-        int rows = original.Length / Size;
-        float[] errors = new float[original.Length], products = new float[original.Length];
-        for (int i = 0; i < errors.Length; i++) errors[i] = quantized[i] - original[i];
-        MatrixMultiply.Forward(errors, _values, products, rows, Size, Size);
-        double sum = 0;
-        for (int i = 0; i < errors.Length; i++) sum += (double)errors[i] * products[i];
-        return sum;
+        var errors = TensorConversion.Share(quantized, quantized.Length / Size, Size) - TensorConversion.Share(original, original.Length / Size, Size);
+        return errors.mm(ToTensor()).mul_(errors).sum(ScalarType.Float64).item<double>();
+    });
+
+    /// <summary>The matrix as a tensor that shares its memory, [in, in].</summary>
+    internal Tensor ToTensor() => TensorConversion.Share(Values, Size, Size);
+
+    // [tokens, size]
+    private void Add(Tensor inputs)
+    {
+        var wide = inputs.to(ScalarType.Float32);
+        ToTensor().add_(wide.t().mm(wide).cpu());
+        Tokens += inputs.shape[0];
     }
 
-    internal void Add(ReadOnlySpan<float> inputs, int tokens)
+    private static Tensor Counted(Tensor output, CalibrationSet calibration, int first)
     {
-        if (tokens == 0) return;
-        MatrixMultiply.WeightGradient(inputs, inputs, _values, tokens, Size, Size);
-        Tokens += tokens;
-    }
-
-    private static string Source(string type) => type switch
-    {
-        "self_attn.k_proj" or "self_attn.v_proj" => "self_attn.q_proj",
-        "mlp.up_proj" => "mlp.gate_proj",
-        _ => type,
-    };
-
-    private static float[] Gathered(float[] inputs, bool[] counted, int width)
-    {
-        var gathered = new float[counted.Count(value => value) * width];
-        int next = 0;
-        for (int row = 0; row < counted.Length; row++)
-            if (counted[row]) inputs.AsSpan(row * width, width).CopyTo(gathered.AsSpan(next++ * width));
-        return gathered;
+        long texts = output.shape[0], length = output.shape[1];
+        long[] rows = [.. Enumerable.Range(0, (int)(texts * length)).Where(row => calibration.Counted[first + (int)(row / length)][row % length]).Select(row => (long)row)];
+        return output.view(texts * length, -1).index_select(0, tensor(rows).to(output.device));
     }
 }

@@ -13,8 +13,8 @@ namespace NeuronQuant.Tuning;
 /// <param name="Error">the same of these codes</param>
 public sealed record LayerTuning(ModuleName Module, QuantizedWeight Weight, double RoundedError, double Error);
 
-/// <summary>What a layer-wise method (gptq, gram) made of a model.</summary>
-/// <param name="Method">gptq or gram</param>
+/// <summary>What a layer-wise method (gptq) made of a model.</summary>
+/// <param name="Method">gptq</param>
 /// <param name="Layers">each module, in the order of a forward pass</param>
 [TypeFormatterSource(typeof(HtmlFormatterSource), PreferredMimeTypes = ["text/html", "text/plain"])]
 public sealed record LayerTuningResult(string Method, IReadOnlyList<LayerTuning> Layers)
@@ -51,20 +51,25 @@ public sealed record LayerTuningResult(string Method, IReadOnlyList<LayerTuning>
         var layers = new List<LayerTuning>();
         foreach (var linear in model.Blocks.SelectMany(block => block.Linears))
         {
-            var module = ModuleName.Parse(linear.Name);
-            if (!grids.TryGetValue(module, out var grid)) continue;
+            if (!grids.TryGetValue(linear.Module, out var grid)) continue;
             cancellation.ThrowIfCancellationRequested();
-            var gram = grams.GetValueOrDefault(module)
-                ?? throw new TuningException(module.Name, "has no Gram matrix. Capture one with GramMatrix.Capture on this model.");
-            var weight = WeightMatrix.Of(linear.Weight.Name, linear.Weight.Values, linear.Out, linear.In);
-            var rounded = new float[linear.Weight.Values.Length];
-            new LearnedWeight(weight.Name, linear.Weight.Values, linear.Out, linear.In, grid).Quantize(rounded);
-            var chosen = quantize(weight, gram, grid);
+            var gram = grams.GetValueOrDefault(linear.Module)
+                ?? throw new TuningException(linear.Module.Name, "has no Gram matrix. Capture one with GramMatrix.Capture on this model.");
+            float[] original = linear.Weight.ToArray();
+            var weight = WeightMatrix.Of(linear.Weight.Name, original, linear.Out, linear.In);
+            var (rounded, chosen) = (Rounded(linear, grid), quantize(weight, gram, grid));
             double tokens = Math.Max(1, gram.Tokens);
-            layers.Add(new LayerTuning(module, chosen, gram.Error(linear.Weight.Values, rounded) / tokens,
-                gram.Error(linear.Weight.Values, chosen.Dequantize()) / tokens));
+            layers.Add(new LayerTuning(linear.Module, chosen, gram.Error(original, rounded) / tokens, gram.Error(original, chosen.Dequantize()) / tokens));
             progress?.Invoke(layers.Count, grids.Count);
         }
         return new LayerTuningResult(method, layers);
     }
+
+    private static float[] Rounded(Linear linear, Grid grid) => Torch.Run(() =>
+    {
+        using var start = new LearnedWeight(linear.Weight.Name, linear.Weight.Tensor, grid);
+        var rounded = TorchSharp.torch.empty_like(start.Weight);
+        start.Write(rounded);
+        return rounded.ToFloats();
+    });
 }

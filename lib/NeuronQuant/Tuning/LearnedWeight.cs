@@ -1,78 +1,138 @@
 using NeuronQuant.Models;
 using NeuronQuant.Quantization;
+using static TorchSharp.torch;
 
 namespace NeuronQuant.Tuning;
 
-/// <summary>One weight while it is tuned: rounding offsets V, range factors alpha and beta of each channel, and the best codes so far.</summary>
+/// <summary>A weight while it is tuned: offsets V, range factors alpha and beta, and the best codes so far.</summary>
 /// <remarks>
-/// V starts at 0, alpha and beta at 1, so the first codes are those of rounding to nearest (rule R1 on the nxd grid). What is kept of the
-/// best iteration is its codes and scales, a byte a weight, which is the result itself.
+/// V starts at 0, alpha and beta at 1, so the first codes are those of rounding to nearest (rule R1 on the nxd grid). <see cref="Write"/> and
+/// <see cref="Step"/> are the fast path of <see cref="LearnedRounding"/>: no graph through the rounding, and only the sign of dL/dV is needed. With
+/// G = dL/dW^ and "inside" for a code that neither the clamp moved nor the pin fixed:
+///   dL/dV = G * scale where inside;   dL/dscale = sum over the channel of G * (q - (w / scale where inside)).
+/// Both go through the weight in parts of rows that stay in the cache. What is kept of the best iteration is its codes, a byte a weight.
 /// </remarks>
-internal sealed class LearnedWeight
+internal sealed class LearnedWeight : IDisposable
 {
-    private readonly float[] _original, _offsets;
-    private readonly LearnedChannels _channels;
-    private readonly QuantizedWeight _best;
+    private const int PartValues = 1 << 19; // 2 MB of float32: a few such temporaries fit into the second-level cache.
 
-    public LearnedWeight(string name, float[] original, int rows, int columns, Grid grid)
+    private readonly Tensor _weight, _bestCodes, _bestScales;
+    private readonly Channels _channels;
+
+    /// <param name="name">of the weight, for errors</param>
+    /// <param name="weight">[out, in]; taken as float32</param>
+    /// <param name="grid">nxd or autoround</param>
+    /// <exception cref="TuningException">the grid cannot be tuned on, or a weight is not finite</exception>
+    public LearnedWeight(string name, Tensor weight, Grid grid)
     {
-        (_original, Rows, Columns, _channels) = (original, rows, columns, new LearnedChannels(name, original, rows, columns, grid));
-        _offsets = new float[original.Length];
-        _best = new QuantizedWeight(name, grid, Granularity.PerChannelSymmetric, rows, columns, new byte[original.Length], new float[rows]);
+        Channels.Check(name, grid);
+        Grid = grid;
+        Tensor[] made = Torch.Run(() =>
+        {
+            var whole = weight.detach().to(ScalarType.Float32);
+            CheckFinite(name, whole);
+            var (channels, ones_) = (Channels.Of(whole), ones(whole.shape[0], 1, device: whole.device));
+            return new[]
+            {
+                whole, zeros_like(whole), ones_, ones_.clone(), channels.Smallest, channels.Largest, channels.SmallestAt, channels.LargestAt,
+                zeros(whole.shape, ScalarType.Int8, whole.device), ones_.clone(),
+            };
+        });
+        (_weight, Offsets, Alpha, Beta, _channels, _bestCodes, _bestScales) =
+            (made[0], made[1], made[2], made[3], new Channels(made[4], made[5], made[6], made[7]), made[8], made[9]);
     }
 
-    public int Rows { get; }
+    /// <summary>Refuses a weight, [out, in], that is not finite.</summary>
+    /// <exception cref="TuningException">it is not</exception>
+    public static void CheckFinite(string name, Tensor weight)
+    {
+        int row = Array.IndexOf(Torch.Run(() => weight.isfinite().all(1).to(ScalarType.Float32).ToFloats()), 0f);
+        if (row >= 0) throw new TuningException(name, $"row {row} holds a NaN or an infinity, so no scale exists. Repair or re-download the checkpoint.");
+    }
 
-    public int Columns { get; }
+    public Grid Grid { get; }
 
-    public Grid Grid => _channels.Grid;
+    /// <summary>The original, [out, in] float32.</summary>
+    public Tensor Weight => _weight;
 
-    /// <summary>Rounding offsets in codes, [rows, columns].</summary>
-    public float[] Offsets => _offsets;
+    /// <summary>V in codes, [out, in].</summary>
+    public Tensor Offsets { get; }
 
-    /// <summary>Factors of the negative and of the positive side, [rows] each.</summary>
-    public (float[] Alpha, float[] Beta) Factors => (_channels.Alpha, _channels.Beta);
+    /// <summary>Factors of the negative side, [out, 1].</summary>
+    public Tensor Alpha { get; }
 
-    /// <summary>The scale of a channel as the factors are now, and the index of its pinned weight, or -1.</summary>
-    public (ChannelScale Channel, int Pinned) Channel(int row) => _channels[row];
+    /// <summary>Factors of the positive side, [out, 1].</summary>
+    public Tensor Beta { get; }
 
     /// <summary>Writes scale * code of every weight.</summary>
-    /// <param name="target">[rows, columns]</param>
-    public void Quantize(float[] target) => RowParts.Run(Rows, (_, first, last) =>
+    /// <param name="target">[out, in], in any type</param>
+    public void Write(Tensor target) => Parts((first, count, channels) =>
+        target.narrow(0, first, count).copy_(Codes(first, count, channels).mul_(channels.Scales)));
+
+    /// <summary>Remembers the codes of the moment as the best.</summary>
+    public void Keep() => Parts((first, count, channels) =>
     {
-        for (int row = first; row < last; row++)
-        {
-            var (channel, pinned) = Channel(row);
-            RoundingKernels.Forward(Row(_original, row), Row(_offsets, row), Row(target, row), channel, pinned, Grid);
-        }
+        _bestCodes.narrow(0, first, count).copy_(Codes(first, count, channels));
+        _bestScales.narrow(0, first, count).copy_(channels.Scales);
     });
 
-    /// <summary>One step of signed gradient descent; the gradient is zero afterwards.</summary>
-    /// <param name="gradient">[rows, columns] or longer, dL/dW^</param>
+    /// <summary>Remembers given codes as the best.</summary>
+    /// <exception cref="TuningException">they are not on the grid</exception>
+    public void Keep(string name, Tensor codes, Tensor scales)
+    {
+        if (!codes.eq(codes.round().clamp(Grid.Minimum, Grid.Maximum)).all().item<bool>() || !scales.isfinite().all().item<bool>())
+            throw new TuningException(name, $"the rounding gave codes that are no integers from {Grid.Minimum} to {Grid.Maximum}, or scales that are not finite. Clamp what it returns.");
+        _bestCodes.copy_(codes);
+        _bestScales.copy_(scales.view(_bestScales.shape));
+    }
+
+    /// <summary>One step of signed gradient descent.</summary>
+    /// <param name="gradient">dL/dW^, [out, in]</param>
     /// <param name="rate">the step's length</param>
-    public void Step(float[] gradient, float rate) => RowParts.Run(Rows, (_, first, last) =>
+    public void Step(Tensor gradient, double rate)
     {
-        for (int row = first; row < last; row++)
+        var slopes = new List<Tensor>();
+        var all = Parts((first, count, channels) =>
         {
-            var (channel, pinned) = Channel(row);
-            float slope = RoundingKernels.Step(Row(_original, row), Row(_offsets, row), Row(gradient, row), rate, channel, pinned, Grid);
-            _channels.Step(row, channel, slope, rate);
-        }
-    });
+            var (g, ratio) = (gradient.narrow(0, first, count), LearnedRounding.Ratio(_weight.narrow(0, first, count), channels.Scales, Grid));
+            var (offsets, rounded) = (Offsets.narrow(0, first, count), ratio.add(Offsets.narrow(0, first, count)).round_());
+            var codes = rounded.clamp(Grid.Minimum, Grid.Maximum);
+            var inside = codes.eq(rounded);
+            if (!Grid.Signed) inside.scatter_(1, channels.PinnedAt, inside.gather(1, channels.PinnedAt).logical_and_(channels.Free.logical_not()));
+            slopes.Add(Pinned(codes, channels).sub_(ratio.mul_(inside)).mul_(g).sum(1, keepdim: true).MoveToOuterDisposeScope());
+            var sign = g.sign().mul_(inside);
+            offsets.add_(Grid.Signed ? sign.mul_(channels.Scales.sign()) : sign, -rate);
+        });
+        var up = cat(slopes, 0).sign_().mul_(all.Free).mul_(rate);
+        Alpha.sub_(up * all.Below).clamp_(0, 1);
+        Beta.add_(up.mul_((_channels.Largest > 0).logical_and_(all.Below.logical_not())), Grid.Signed ? 1 : -1).clamp_(0, 1);
+    }
 
-    /// <summary>Remembers the present codes and scales as the best.</summary>
-    public void KeepBest() => RowParts.Run(Rows, (_, first, last) =>
+    /// <summary>The best codes as [out, in] int8 and their scales, [out, 1].</summary>
+    public (Tensor Codes, Tensor Scales) Best => (_bestCodes, _bestScales);
+
+    public void Dispose()
     {
-        for (int row = first; row < last; row++)
+        foreach (var one in new[] { _weight, Offsets, Alpha, Beta, _bestCodes, _bestScales, _channels.Smallest, _channels.Largest, _channels.SmallestAt, _channels.LargestAt })
+            one.Dispose();
+    }
+
+    private Tensor Codes(long first, long count, ChannelScales channels) =>
+        Pinned(LearnedRounding.Ratio(_weight.narrow(0, first, count), channels.Scales, Grid).add_(Offsets.narrow(0, first, count)).round_().clamp_(Grid.Minimum, Grid.Maximum), channels);
+
+    private Tensor Pinned(Tensor codes, ChannelScales channels) =>
+        Grid.Signed ? codes : codes.scatter_(1, channels.PinnedAt, channels.PinnedCodes(codes, Grid));
+
+    private ChannelScales Parts(Action<long, long, ChannelScales> work)
+    {
+        var all = _channels.Under(Alpha, Beta, Grid);
+        long rows = _weight.shape[0], step = Math.Max(1, PartValues / _weight.shape[1]);
+        for (long first = 0; first < rows; first += step)
         {
-            var (channel, pinned) = Channel(row);
-            _best.Scales[row] = channel.Scale;
-            RoundingKernels.Codes(Row(_original, row), Row(_offsets, row), _best.Codes.AsSpan(row * Columns, Columns), channel, pinned, Grid);
+            using var scope = NewDisposeScope();
+            long count = Math.Min(step, rows - first);
+            work(first, count, count == rows ? all : all.Rows(first, count));
         }
-    });
-
-    /// <summary>The best codes; not to be changed by further steps, so take it when tuning has ended.</summary>
-    public QuantizedWeight Best => _best;
-
-    private Span<float> Row(float[] values, int row) => values.AsSpan(row * Columns, Columns);
+        return all;
+    }
 }

@@ -64,8 +64,8 @@ public static class QuantizationMethods
     private static double Bits(LlamaModel model, Grid grid, IReadOnlyList<string> kept)
     {
         var plan = Plan(model, grid, kept);
-        var linears = model.Blocks.SelectMany(block => block.Linears).Concat(model.Config.TieWordEmbeddings ? [] : new[] { model.Head }).ToArray();
-        return linears.Sum(linear => (double)linear.Weight.Values.Length * (plan[ModuleName.Parse(linear.Name)] == Format.Bf16 ? 16 : grid.Bits))
-            / linears.Sum(linear => (double)linear.Weight.Values.Length);
+        var linears = model.Linears.ToArray();
+        return linears.Sum(linear => (double)linear.Out * linear.In * (plan[linear.Module] == Format.Bf16 ? 16 : grid.Bits))
+            / linears.Sum(linear => (double)linear.Out * linear.In);
     }
 }

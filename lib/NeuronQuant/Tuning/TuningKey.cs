@@ -14,7 +14,7 @@ namespace NeuronQuant.Tuning;
 /// <param name="Plan">of the modules and their grids</param>
 /// <param name="Recipe">of iterations, rate, batches and seed</param>
 /// <param name="Calibration">of tokens and masks</param>
-/// <param name="Tuner">which implementation computes</param>
+/// <param name="Tuner">which rules, in which type and on which device</param>
 internal sealed record TuningKey(string Source, string Plan, string Recipe, string Calibration, string Tuner)
 {
     /// <summary>One digest of all parts: 32 bytes.</summary>
@@ -24,13 +24,13 @@ internal sealed record TuningKey(string Source, string Plan, string Recipe, stri
     public IEnumerable<(string Name, string Value)> Parts =>
         [("source", Source), ("plan", Plan), ("recipe", Recipe), ("calibration", Calibration), ("tuner", Tuner)];
 
-    public static TuningKey Of(LlamaModel model, IReadOnlyDictionary<ModuleName, Grid> grids, CalibrationSet calibration, TuningRecipe recipe, IBlockTuner tuner) =>
+    public static TuningKey Of(ModelWalk model, IReadOnlyDictionary<ModuleName, Grid> grids, CalibrationSet calibration, TuningRecipe recipe, TuningRules rules) =>
         new(OfModel(model), OfText(string.Join('\n', grids.OrderBy(pair => pair.Key).Select(pair => $"{pair.Key} {pair.Value.Name} {pair.Value.Bits}"))),
             OfText(string.Create(CultureInfo.InvariantCulture,
                 $"{recipe.Iterations} {recipe.Rate:R} {recipe.Samples} {recipe.BatchSize} {recipe.Seed} {recipe.FewBitsFactor:R}")),
-            OfCalibration(calibration), tuner.Name);
+            OfCalibration(calibration), $"{rules.Name}, {model.Place}");
 
-    private static string OfModel(LlamaModel model)
+    private static string OfModel(ModelWalk model)
     {
         using var hash = IncrementalHash.CreateHash(HashAlgorithmName.SHA256);
         using var stream = new MemoryStream();
@@ -42,8 +42,8 @@ internal sealed record TuningKey(string Source, string Plan, string Recipe, stri
         }
         hash.AppendData(stream.ToArray());
         foreach (var parameter in model.Parameters)
-            for (int first = 0; first < parameter.Values.Length; first += 1 << 26) // A span of bytes holds 2^31.
-                hash.AppendData(MemoryMarshal.AsBytes(parameter.Values.AsSpan(first, Math.Min(1 << 26, parameter.Values.Length - first))));
+            foreach (float[] rows in parameter.InRows(1 << 24)) // 64 MB at a time.
+                hash.AppendData(MemoryMarshal.AsBytes(rows.AsSpan()));
         return Convert.ToHexStringLower(hash.GetHashAndReset());
     }
 

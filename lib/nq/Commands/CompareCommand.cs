@@ -51,7 +51,7 @@ internal static class CompareCommand
             ? DemoTask.Generate(DemoPart.HeldOut, DemoTask.GradingSeed, 1000).Select(problem => problem.Problem) : WordProblemFile.Read(request.Data));
         var (texts, origin) = request.Calibration.Read(engine.Model, engine.Tokenizer, cancellation);
         var calibration = request.Calibration.SetOf(texts, engine.Model, engine.Tokenizer);
-        var start = QuantizedCopy.Of(engine.Model);
+        var start = engine.Model.Copy();
         if (request.Outliers > 0) OutlierInjection.Apply(start, request.Outliers);
         var grid = Grid.Nxd(request.Bits);
         var kept = request.Keep.Length > 0 ? request.Keep : Chosen(request, start, texts, grid, cancellation);

@@ -38,8 +38,7 @@ internal static class GenerateCommand
         var stream = tokenizer.Stream();
         foreach (int token in tokens) stream.Add(token); // the space before the first new word depends on what stands before it
         int shown = 0;
-        var decoder = new Decoder(model, 1, Math.Min(model.Config.MaxPositionEmbeddings, tokens.Length + count));
-        var made = Models.Generation.Run(decoder, [tokens], options with
+        var made = Models.Generation.Run(model, [tokens], options with
         {
             StopTokens = model.Config.EndTokenIds,
             StopWhen = (_, soFar) =>
@@ -47,7 +46,7 @@ internal static class GenerateCommand
                 for (; !json && shown < soFar.Count; shown++) Console.Out.Write(stream.Add(soFar[shown]));
                 return false;
             },
-        }, cancellation)[0];
+        }, cancellation: cancellation)[0];
         if (json) CommandOutput.Json(new { prompt, text = tokenizer.Decode([.. tokens, .. made])[tokenizer.Decode(tokens).Length..], tokens = made });
         else CommandOutput.Say(stream.Finish());
         return 0;

@@ -12,15 +12,24 @@ public class DecoderTests
     [InlineData(ModelFamily.Llama, null, false)]
     [InlineData(ModelFamily.Qwen2, null, true)]
     [InlineData(ModelFamily.Mistral, 5, true)]
+    [InlineData(ModelFamily.Qwen3, null, false)]
     public void Steps_give_the_logits_of_a_whole_pass(ModelFamily family, int? window, bool bf16)
     {
         var model = Make(family, window, bf16);
         int[] tokens = TestModels.Tokens(25, 3);
-        float[] whole = new ModelPass(model).Logits(new TokenBatch(tokens, [], 1));
-        var decoder = new Decoder(model, capacity: 25);
-        Assert.Equal(bf16, decoder.ReadsBf16);
-        AssertNear(whole.AsSpan(9 * 37, 37), decoder.Prefill(0, tokens.AsSpan(0, 10)));
-        for (int t = 10; t < 25; t++) AssertNear(whole.AsSpan(t * 37, 37), decoder.Step([tokens[t]]));
+        float[] whole = model.Logits(new TokenBatch(tokens, [], 1)).ToFloats();
+        Torch.Run(() =>
+        {
+            using var cache = new KeyValueCache(model, 2, 25);
+            cache.Lengths[0] = cache.Lengths[1] = 0;
+            var rotated = model.Through(model.Embed([.. tokens[..10], .. tokens[..10]]).view(2, 10, -1), Positions.Of(model.Rotary, 10, model.Place), cache);
+            AssertNear(whole.AsSpan(9 * 37, 37), model.LogitsOf(rotated)[1, 9].ToFloats());
+            for (int t = 10; t < 25; t++)
+            {
+                cache.Lengths[0] = cache.Lengths[1] = t;
+                AssertNear(whole.AsSpan(t * 37, 37), model.LogitsOf(model.Through(model.Embed([tokens[t], tokens[t]]).unsqueeze(1), cache.Step(), cache))[1, 0].ToFloats());
+            }
+        });
     }
 
     [Fact]
@@ -31,9 +40,9 @@ public class DecoderTests
         foreach (double temperature in new[] { 0, 1.5 })
         {
             var options = new GenerationOptions(20, Temperature: temperature, Seed: 11);
-            var together = Generation.Run(new Decoder(model, 3, 64), prompts, options);
+            var together = Generation.Run(model, prompts, options, batch: 3);
             for (int i = 0; i < prompts.Length; i++)
-                Assert.Equal(together[i], Generation.Run(new Decoder(model, 1, 64), [prompts[i]], options with { Seed = 11 + (ulong)i })[0]);
+                Assert.Equal(together[i], Generation.Run(model, [prompts[i]], options with { Seed = 11 + (ulong)i })[0]);
         }
     }
 
@@ -46,22 +55,11 @@ public class DecoderTests
         int stop = free[5], first = Array.IndexOf(free, stop);
         Assert.Equal(free[..first], Generate(new GenerationOptions(12, [stop]))[0]);
         Assert.Equal(free[..3], Generate(new GenerationOptions(12, StopWhen: (_, tokens) => tokens.Count == 3))[0]);
-        Assert.Equal(free[..7], Generate(new GenerationOptions(12), capacity: 10)[0]); // The seventh token is known, but not fed back.
+        var narrow = new LlamaModel(model.Config with { MaxPositionEmbeddings = 10 });
+        foreach (var (target, source) in narrow.Parameters.Zip(model.Parameters)) target.Set(source.ToArray());
+        Assert.Equal(free[..7], Generation.Run(narrow, [prompt], new GenerationOptions(12))[0]); // The seventh token is known, but not fed back.
 
-        IReadOnlyList<int[]> Generate(GenerationOptions options, int capacity = 40) => Generation.Run(new Decoder(model, 2, capacity), [prompt], options);
-    }
-
-    [Fact]
-    public void A_step_allocates_nothing()
-    {
-        var decoder = new Decoder(Make(ModelFamily.Llama, null, true), 2, 600);
-        decoder.Prefill(0, [1, 2, 3]);
-        decoder.Prefill(1, [4]);
-        int[] tokens = [5, 6];
-        for (int i = 0; i < 200; i++) decoder.Step(tokens);
-        long before = GC.GetAllocatedBytesForCurrentThread();
-        for (int i = 0; i < 200; i++) decoder.Step(tokens);
-        Assert.Equal(0, GC.GetAllocatedBytesForCurrentThread() - before);
+        IReadOnlyList<int[]> Generate(GenerationOptions options) => Generation.Run(model, [prompt], options);
     }
 
     [Fact]
@@ -70,19 +68,20 @@ public class DecoderTests
         var model = Make(ModelFamily.Llama, null, false);
         int[] tokens = TestModels.Tokens(14, 2);
         var reference = new ReferenceModel(model);
-        var pass = new ModelPass(model);
-        Assert.Equal(reference.Loss(TokenBatch.Of([tokens])), Scoring.MeanNegativeLogLikelihood(pass, tokens), 1e-5);
+        Assert.Equal(reference.Loss(TokenBatch.Of([tokens])), Scoring.MeanNegativeLogLikelihood(model, tokens), 1e-5);
         double expected = reference.Loss(TokenBatch.Of([tokens], counts: (_, i) => i >= 10));
-        Assert.Equal(expected, -Scoring.LogProbabilities(pass, tokens.AsSpan(0, 10), tokens.AsSpan(10)).Average(), 1e-5);
+        Assert.Equal(expected, -Scoring.Of(model, [(tokens, 10), (tokens[..5], 2)])[0].LogProbabilities.Average(), 1e-5);
     }
 
     [Fact]
     public void Misuse_is_named()
     {
-        var decoder = new Decoder(Make(ModelFamily.Llama, null, false), 1, 4);
-        Assert.Contains("prefill", Assert.Throws<ModelException>(() => decoder.Step([1])).Message);
-        Assert.Contains("capacity", Assert.Throws<ModelException>(() => decoder.Prefill(0, [1, 2, 3, 4, 5])).Message);
-        Assert.Contains("tokenizer", Assert.Throws<ModelException>(() => decoder.Prefill(0, [37])).Message);
+        var model = Make(ModelFamily.Llama, null, false);
+        Assert.Contains("context", Assert.Throws<ModelException>(() => Generation.Run(model, [[]])).Message);
+        Assert.Contains("context", Assert.Throws<ModelException>(() => Generation.Run(model, [new int[257]])).Message);
+        Assert.Contains("tokenizer", Assert.Throws<ModelException>(() => Generation.Run(model, [[37]])).Message);
+        Assert.Contains("begin token", Assert.Throws<ModelException>(() => Scoring.Of(model, [([1], 0)])).Message);
+        Assert.Contains("tokenizer", Assert.Throws<ModelException>(() => Scoring.Of(model, [([1, 37], 1)])).Message);
     }
 
     private static LlamaModel Make(ModelFamily family, int? window, bool bf16)
@@ -90,7 +89,7 @@ public class DecoderTests
         var model = TestModels.Random(TestModels.Config(family, window: window));
         if (bf16)
             foreach (var parameter in model.Parameters)
-                for (int i = 0; i < parameter.Values.Length; i++) parameter.Values[i] = BFloat16.Round(parameter.Values[i]);
+                parameter.Set(Array.ConvertAll(parameter.ToArray(), BFloat16.Round));
         return model;
     }
 

@@ -2,7 +2,6 @@ using NeuronQuant.Models;
 using NeuronQuant.Tests.Neuron;
 using NeuronQuant.Checkpoints;
 using NeuronQuant.Sensitivity;
-using NeuronQuant.Quantization;
 using Xunit;
 
 namespace NeuronQuant.Tests.Models;
@@ -16,11 +15,11 @@ public class OutlierInjectionTests
         var (plain, changed) = (LlamaModel.Load(files.Folder), LlamaModel.Load(files.Folder));
         OutlierInjection.Apply(changed, factor: 32, channels: 2, seed: 5);
         var batch = new TokenBatch([1, 5, 9, 33, 60, 2], [], 1);
-        float[] expected = new ModelPass(plain).Logits(batch), found = new ModelPass(changed).Logits(batch);
+        float[] expected = plain.Logits(batch).ToFloats(), found = changed.Logits(batch).ToFloats();
         for (int i = 0; i < expected.Length; i++) Assert.Equal(expected[i], found[i], 2e-5f); // the order of sums is the same, their sizes are not
-        var (before, after) = (Sqnr(plain.Blocks[1].Query), Sqnr(changed.Blocks[1].Query));
+        var (before, after) = (Sqnr(plain.Blocks[1]["self_attn.q_proj"]), Sqnr(changed.Blocks[1]["self_attn.q_proj"]));
         Assert.True(after < before - 6, $"SQNR {before:0.0} dB became {after:0.0} dB");
-        Assert.Equal(Sqnr(plain.Blocks[1].Down), Sqnr(changed.Blocks[1].Down));
+        Assert.Equal(Sqnr(plain.Blocks[1]["mlp.down_proj"]), Sqnr(changed.Blocks[1]["mlp.down_proj"]));
     }
 
     [Theory]
@@ -36,9 +35,9 @@ public class OutlierInjectionTests
     // Noise against the ordinary weights: the signal of the outliers themselves would hide it.
     private static double Sqnr(Linear linear)
     {
-        var weight = WeightMatrix.Of(linear.Name, linear.Weight.Values, linear.Out, linear.In);
+        var weight = linear.ToWeightMatrix();
         double mse = ModuleMetrics.Measure(ModuleName.Parse(linear.Name), weight).Int8Mse;
-        double median = linear.Weight.Values.Select(w => (double)w * w).Order().ElementAt(linear.Weight.Values.Length / 2);
+        double median = linear.Weight.ToArray().Select(w => (double)w * w).Order().ElementAt(linear.Weight.Values.Length / 2);
         return 10 * Math.Log10(median / mse);
     }
 }

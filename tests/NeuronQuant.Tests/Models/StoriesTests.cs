@@ -13,7 +13,7 @@ public class StoriesTests
     {
         var (model, reference) = Load();
         int[] tokens = [.. reference.GetProperty("token_ids").EnumerateObject().First().Value.EnumerateArray().Select(t => t.GetInt32())];
-        float[] last = new ModelPass(model).Logits(new TokenBatch(tokens, [], 1))[((tokens.Length - 1) * 512)..];
+        float[] last = model.Logits(new TokenBatch(tokens, [], 1)).ToFloats()[((tokens.Length - 1) * 512)..];
         var expected = reference.GetProperty("last_position_logits");
         foreach (var (value, i) in expected.GetProperty("first_eight").EnumerateArray().Select((v, i) => (v.GetDouble(), i)))
             Assert.Equal(value, last[i], 1e-4);
@@ -26,19 +26,19 @@ public class StoriesTests
     {
         var (model, reference) = Load();
         int[] prompt = [.. reference.GetProperty("token_ids").EnumerateObject().First().Value.EnumerateArray().Select(t => t.GetInt32())];
-        int[] tokens = Generation.Run(new Decoder(model, capacity: 128), [prompt], new GenerationOptions(60))[0];
+        int[] tokens = Generation.Run(model, [prompt], new GenerationOptions(60))[0];
         string expected = reference.GetProperty("greedy")[0].GetProperty("text").GetString()!;
         string text = string.Concat(Pieces([.. prompt[1..], .. tokens])).TrimStart();
         Assert.StartsWith(text, expected);
         Assert.InRange(text.Length, 100, expected.Length);
         var likelihood = reference.GetProperty("mean_negative_log_likelihood"); // Its text is how the greedy one begins.
         int[] counted = [.. prompt, .. tokens[..(likelihood.GetProperty("tokens_with_bos").GetInt32() - prompt.Length)]];
-        Assert.Equal(likelihood.GetProperty("nats_per_token").GetDouble(), Scoring.MeanNegativeLogLikelihood(new ModelPass(model), counted), 1e-5);
+        Assert.Equal(likelihood.GetProperty("nats_per_token").GetDouble(), Scoring.MeanNegativeLogLikelihood(model, counted), 1e-5);
     }
 
     [Fact]
     public void Every_module_of_a_published_model_equals_the_reference() =>
-        Assert.Null(ModelComparison.WithReference(Load().Model, [1, 403, 407, 261, 378], tolerance: 1e-4).First);
+        Assert.Null(ReferenceModel.Compare(Load().Model, [1, 403, 407, 261, 378], 1e-4).First);
 
     private static IEnumerable<string> Pieces(IEnumerable<int> tokens)
     {

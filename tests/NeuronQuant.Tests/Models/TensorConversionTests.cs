@@ -16,8 +16,8 @@ public class TensorConversionTests
     [Fact]
     public void A_parameter_is_shared_and_not_copied()
     {
-        var parameter = new Parameter("w", 2, 3);
-        using var shared = parameter.ToTensor();
+        var parameter = new Parameter("w", zeros(4, 3), 1, 2);
+        var shared = parameter.Tensor;
         Assert.Equal([2L, 3], shared.shape);
         parameter.Values[4] = 7;
         Assert.Equal(7, shared[1, 1].item<float>());

@@ -21,6 +21,7 @@ internal static class TestModels
         RmsNormEpsilon = 1e-5,
         TieWordEmbeddings = tied,
         HasQueryKeyValueBias = family == ModelFamily.Qwen2,
+        HasQueryKeyNorm = family == ModelFamily.Qwen3,
         SlidingWindow = window,
         RopeScaling = scaling,
     };
@@ -31,7 +32,7 @@ internal static class TestModels
         var model = new LlamaModel(config);
         foreach (var parameter in model.Parameters)
         {
-            TestWeights.Normal(parameter.Values.Length, seed++, 0.25).CopyTo(parameter.Values, 0);
+            TestWeights.Normal(parameter.Values.Length, seed++, 0.25).CopyTo(parameter.Values);
             if (parameter.Name.EndsWith("norm.weight", StringComparison.Ordinal))
                 for (int i = 0; i < parameter.Values.Length; i++) parameter.Values[i] += 1;
         }

@@ -82,31 +82,31 @@ public class BudgetTests
     {
         var (model, _) = Make();
         int[][] texts = [TestModels.Tokens(12, 1), TestModels.Tokens(9, 2)];
-        float[] before = [.. model.Blocks[1].Up.Weight.Values];
+        float[] before = [.. model.Blocks[1]["mlp.up_proj"].Weight.Values];
         var up = new ModuleName(1, "mlp.up_proj");
         float[] rounded = RoundToNearest.Quantize(WeightMatrix.Of("w", before, 27, 20), Grid.Nxd(4)).Dequantize();
 
-        var pass = new ModelPass(model);
         double activation = 0;
-        model.Blocks[1].Up.Weight.ZeroGradient();
         double[] gradient = new double[before.Length];
         foreach (int[] text in texts)
         {
-            pass.Forward(new TokenBatch(text, [], 1));
+            float[] inputs = [];
+            model.Logits(new TokenBatch(text, [], 1), (name, output) => inputs = name == "layers.1.post_attention_layernorm" ? output.ToFloats() : inputs);
             for (int row = 0; row < text.Length; row++)
-                for (int i = 0; i < before.Length; i++) activation += Math.Pow(pass.Activations[1].MlpInput[row * 20 + i % 20] * (double)(before[i] - rounded[i]), 2) / 21;
-            pass.LossAndGradients(TokenBatch.Of([text]));
+                for (int i = 0; i < before.Length; i++) activation += Math.Pow(inputs[row * 20 + i % 20] * (double)(before[i] - rounded[i]), 2) / 21;
+            model.LossAndGradients(TokenBatch.Of([text]));
         }
-        for (int i = 0; i < gradient.Length; i++) gradient[i] = model.Blocks[1].Up.Weight.Gradient![i] / 2;
+        float[] summed = model.Blocks[1]["mlp.up_proj"].Weight.Gradient!.ToFloats();
+        for (int i = 0; i < gradient.Length; i++) gradient[i] = summed[i] / 2;
         Assert.Equal(1, ModelScores.ActivationWeightedError(model, texts, Grid.Nxd(4))[up] / activation, 1e-5);
         Assert.Equal(1, ModelScores.GradientTimesError(model, texts, Grid.Nxd(4))[up] / gradient.Select((g, i) => Math.Abs(g * (before[i] - rounded[i]))).Sum(), 1e-5);
-        Assert.Null(model.Blocks[1].Up.Weight.Gradient);
+        Assert.Null(model.Blocks[1]["mlp.up_proj"].Weight.Gradient);
 
         var divergence = ModelScores.Divergence(model, texts, Grid.Nxd(4));
         Assert.Equal(15, divergence.Values.Count);
         foreach (var module in new[] { up, new ModuleName(0, "self_attn.k_proj"), new ModuleName(null, "lm_head") })
             Assert.Equal(1, divergence[module] / Divergence(model, texts, module), 1e-4); // The reference is float64 throughout.
-        Assert.Equal(before, model.Blocks[1].Up.Weight.Values);
+        Assert.Equal(before, model.Blocks[1]["mlp.up_proj"].Weight.ToArray());
     }
 
     [Fact]
@@ -172,6 +172,6 @@ public class BudgetTests
     {
         var model = TestModels.Random(TestModels.Config());
         return (model, ModelProfile.Of(model.Blocks.SelectMany(block => block.Linears).Append(model.Head)
-            .Select(linear => ModuleMetrics.Measure(ModuleName.Parse(linear.Name), WeightMatrix.Of(linear.Name, linear.Weight.Values, linear.Out, linear.In)))));
+            .Select(linear => ModuleMetrics.Measure(ModuleName.Parse(linear.Name), linear.ToWeightMatrix()))));
     }
 }

@@ -5,6 +5,7 @@ using NeuronQuant.Models;
 using NeuronQuant.Quantization;
 using NeuronQuant.Tuning;
 using Xunit;
+using static TorchSharp.torch;
 
 namespace NeuronQuant.Tests.Tuning;
 
@@ -32,7 +33,7 @@ public class AutoRoundGoldenTests
     [MemberData(nameof(Cases), DisableDiscoveryEnumeration = true)]
     public void A_block_learns_as_torch_does(Case golden)
     {
-        var tuning = TunerForTests.Create().Tune(Task(golden));
+        var tuning = BlockTuner.Tune(Task(golden));
         Assert.Equal(golden.BestIteration, tuning.BestIteration);
         for (int i = 0; i < golden.Losses.Length; i++) Assert.Equal(1, tuning.Losses[i] / golden.Losses[i], 1e-5); // float32 against float64.
         foreach (var module in golden.Modules)
@@ -61,19 +62,21 @@ public class AutoRoundGoldenTests
             RopeTheta = 10000,
         };
         ulong state = 7;
-        var block = new DecoderBlock(config, 0, new RotaryEmbedding(config));
+        var block = new DecoderBlock(config, 0, Placement.Standard);
         foreach (var norm in new[] { block.InputNorm, block.MiddleNorm })
             for (int i = 0; i < Hidden; i++) norm.Values[i] = 1 + Next(ref state);
         foreach (var linear in block.Linears)
-            for (int i = 0; i < linear.Weight.Values.Length; i++) linear.Weight.Values[i] = BFloat16.Round(8 * Next(ref state));
+            for (int i = 0; i < linear.Out * linear.In; i++) linear.Weight.Values[i] = BFloat16.Round(8 * Next(ref state));
         float[][] targets = Streams(ref state, 32), inputs = [.. targets.Select(stream => stream.ToArray())], noise = Streams(ref state, 1);
         for (int s = 0; s < Samples; s++)
             for (int i = 0; i < inputs[s].Length; i++) inputs[s][i] += noise[s][i];
-        var rotary = new RotaryEmbedding(config);
-        QuantizedBlock.Forward(block, targets, Length, 4, new BlockActivations(), default);
+        var rotary = new RotaryEmbedding(config, Placement.Standard);
+        Tensor Stream(float[][] values) => tensor(values.SelectMany(one => one).ToArray()).view(Samples, Length, Hidden);
+        var target = Torch.Run(() => block.Forward(Stream(targets), Positions.Of(rotary, Length, Placement.Standard)));
         var grids = block.Linears.ToDictionary(linear => ModuleName.Parse(linear.Name), _ => Grid.Parse(golden.Grid, golden.Bits));
-        bool[][] counted = [.. Enumerable.Range(0, Samples).Select(s => Enumerable.Range(0, Length).Select(t => t < (s == 1 ? 5 : Length - 1)).ToArray())];
-        return new BlockTask(config, block, rotary, grids, inputs, targets, counted, Length, new TuningRecipe("golden", File.Iterations, golden.Rate, BatchSize: 4));
+        float[] counted = [.. Enumerable.Range(0, Samples).SelectMany(s => Enumerable.Range(0, Length).Select(t => t < (s == 1 ? 5 : Length - 1) ? 1f : 0f))];
+        return new BlockTask(block, rotary, grids, Stream(inputs), target, tensor(counted).view(Samples, Length, 1),
+            new TuningRecipe("golden", File.Iterations, golden.Rate, BatchSize: 4), new TuningRules());
     }
 
     private static float[][] Streams(ref ulong state, float gain)

@@ -7,30 +7,15 @@ using Xunit;
 
 namespace NeuronQuant.Tests.Tuning;
 
-/// <summary>GPTQ and the layer-wise descent: against their definition, and against rounding to nearest on the error that both minimise.</summary>
+/// <summary>GPTQ: against its definition, and against rounding to nearest on the error that both look at.</summary>
 public class GptqTests
 {
     [Theory]
-    [InlineData(1)]
-    [InlineData(13)]
-    [InlineData(150)]
-    public void The_factor_of_the_inverse_is_upper_and_gives_the_inverse(int n)
+    [InlineData(40)]
+    [InlineData(150)] // More than one part of 128 columns.
+    public void Codes_equal_those_of_the_definition_in_float64(int columns)
     {
-        double[] a = Array.ConvertAll(Gram(n, 2 * n + 5).Values, value => (double)value);
-        for (int j = 0; j < n; j++) a[j * n + j] += 1;
-        double[] u = Cholesky.InverseUpper([.. a], n)!;
-        for (int i = 0; i < n; i++)
-            for (int j = 0; j < i; j++) Assert.Equal(0, u[i * n + j]);
-        double[] inverse = MatrixMultiply.Reference((i, k) => u[k * n + i], (k, j) => u[k * n + j], n, n, n);
-        double[] one = MatrixMultiply.Reference((i, k) => a[i * n + k], (k, j) => inverse[k * n + j], n, n, n);
-        for (int i = 0; i < n * n; i++) Assert.Equal(i % (n + 1) == 0 ? 1 : 0, one[i], 1e-7); // Condition of some 1e4 in float64.
-        Assert.Null(Cholesky.InverseUpper(new double[n * n], n));
-    }
-
-    [Fact]
-    public void Codes_equal_those_of_the_definition_in_float64()
-    {
-        var (weight, gram, grid) = (TestWeights.MatrixBf16(6, 40, 3), Gram(40, 100), Grid.Nxd(4));
+        var (weight, gram, grid) = (TestWeights.MatrixBf16(6, columns, 3), Gram(columns, columns + 60), Grid.Nxd(4));
         Assert.Equal(Definition(weight, gram, grid), Gptq.Quantize(weight, gram, grid).Integers.ToArray());
     }
 
@@ -39,14 +24,11 @@ public class GptqTests
     [InlineData("nxd", 4)]
     [InlineData("autoround", 8)]
     [InlineData("autoround", 3)]
-    public void Both_beat_rounding_on_the_output_error(string name, int bits)
+    public void It_beats_rounding_on_the_output_error(string name, int bits)
     {
         var (weight, gram, grid) = (TestWeights.MatrixBf16(70, 64, 5), Gram(64, 300), Grid.Parse(name, bits));
         double rounded = Error(weight, gram, RoundToNearest.Quantize(weight, grid));
         Assert.InRange(Error(weight, gram, Gptq.Quantize(weight, gram, grid)), 0, 0.8 * rounded);
-        var (tuned, losses) = GramTuner.Tune(weight, gram, grid, new TuningRecipe("gram", 150, bits == 8 ? 1e-3 : 5e-3));
-        Assert.InRange(Error(weight, gram, tuned), 0, 0.95 * rounded);
-        Assert.Equal(1, Error(weight, gram, tuned) / losses.Min(), 1e-3); // float32 sums in another order.
     }
 
     [Fact]
@@ -57,7 +39,6 @@ public class GptqTests
         for (int row = 0; row < 200; row++)
             Assert.Equal(127, quantized.Integers.Slice(row * 48, 48).ToArray().Max(code => Math.Abs((int)code)));
         Assert.Equal(0, SecondRounding.Replay(quantized).Changed);
-        Assert.Equal(0, SecondRounding.Replay(GramTuner.Tune(weight, gram, Grid.Nxd(), TuningRecipe.Light).Weight).Changed);
         Assert.Equal(FakeQuantization.Exact(weight, Grid.Nxd()).Scales, quantized.Scales);
     }
 
@@ -72,12 +53,10 @@ public class GptqTests
         Assert.Equal(texts.CountedPositions, grams[new(0, "mlp.down_proj")].Tokens);
         var modules = grams.Keys.Order().ToArray();
         var grids = TuningGrids.Of(QuantizationPlan.Create(modules, false, Format.Int8, Granularity.PerChannelSymmetric, []), Grid.Nxd(4));
-        foreach (var result in new[] { Gptq.Tune(model, grids, grams), GramTuner.Tune(model, grids, grams, TuningRecipe.Light with { Rate = 0.01 }) })
-        {
-            Assert.Equal(modules, result.Layers.Select(layer => layer.Module));
-            Assert.All(result.Layers, layer => Assert.InRange(layer.Error, 0, layer.RoundedError));
-            Assert.Equal(14, result.Modules.Weights.Count);
-        }
+        var result = Gptq.Tune(model, grids, grams);
+        Assert.Equal(modules, result.Layers.Select(layer => layer.Module));
+        Assert.All(result.Layers, layer => Assert.InRange(layer.Error, 0, layer.RoundedError));
+        Assert.Equal(14, result.Modules.Weights.Count);
     }
 
     [Fact]
@@ -86,13 +65,13 @@ public class GptqTests
         var model = TestModels.Random(TestModels.Config());
         var texts = CalibrationSet.Of([TestModels.Tokens(9, 1), TestModels.Tokens(9, 2)], 9);
         var gram = GramMatrix.Capture(model, texts)[new(0, "self_attn.o_proj")];
-        var pass = new ModelPass(model);
         double expected = 0;
         foreach (var (tokens, counted) in texts.Tokens.Zip(texts.Counted))
         {
-            pass.Forward(new TokenBatch(tokens, [], 1));
+            float[] mixed = [];
+            model.Logits(new TokenBatch(tokens, [], 1), (name, output) => mixed = name == "layers.0.self_attn" ? output.ToFloats() : mixed);
             for (int t = 0; t < 9; t++)
-                if (counted[t]) expected += (double)pass.Activations[0].Mixed[t * 24 + 3] * pass.Activations[0].Mixed[t * 24 + 5];
+                if (counted[t]) expected += (double)mixed[t * 24 + 3] * mixed[t * 24 + 5];
         }
         Assert.Equal(expected, gram.Values[3 * 24 + 5], 1e-5);
     }
@@ -103,7 +82,6 @@ public class GptqTests
         var weight = TestWeights.Matrix(4, 10, 1);
         Assert.Throws<TuningException>(() => Gptq.Quantize(weight, Gram(11, 20), Grid.Nxd()));
         Assert.Throws<TuningException>(() => Gptq.Quantize(weight, GramMatrix.Of(new float[100], 10), Grid.Nxd()));
-        Assert.Throws<TuningException>(() => GramTuner.Tune(weight, Gram(11, 20), Grid.Nxd()));
     }
 
     // Inputs with a few strong channels and a common part, so that errors can be made up for.

@@ -14,6 +14,8 @@ namespace NeuronQuant.Models;
 /// </remarks>
 public static class TorchLibrary
 {
+    private const string SpinCount = "GOMP_SPINCOUNT";
+
     private static readonly Lock Gate = new();
     private static bool _loaded;
 
@@ -63,6 +65,7 @@ public static class TorchLibrary
 
     private static void LoadOnce()
     {
+        SpinBriefly();
         nint half;
         try
         {
@@ -76,6 +79,17 @@ public static class TorchLibrary
         NativeLibrary.SetDllImportResolver(typeof(torch).Assembly, (name, _, _) => name == "LibTorchSharp" ? half : 0);
         torch.InitializeDeviceType(DeviceType.CPU);
     }
+
+    // Threads that wait for each other at the end of every operation spin, on a busy machine for most of the time that the others need to come. OpenMP reads
+    // the variable when it is loaded, and from C's environment, which .NET's does not reach. What the user has set stays.
+    private static void SpinBriefly()
+    {
+        string?[] chosen = [Environment.GetEnvironmentVariable("OMP_WAIT_POLICY"), Environment.GetEnvironmentVariable(SpinCount)];
+        if (OperatingSystem.IsLinux() && chosen.All(value => value is null)) _ = setenv(SpinCount, "1000", 0);
+    }
+
+    [DllImport("libc")]
+    private static extern int setenv([MarshalAs(UnmanagedType.LPUTF8Str)] string name, [MarshalAs(UnmanagedType.LPUTF8Str)] string value, int overwrite);
 
     private static nint LoadHalf(string file)
     {

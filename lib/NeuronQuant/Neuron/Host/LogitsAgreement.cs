@@ -27,7 +27,7 @@ public sealed record LogitsAgreement(int Count, int Expected, double Cosine, dou
     {
         ArgumentNullException.ThrowIfNull(given);
         ArgumentNullException.ThrowIfNull(model);
-        float[] expected = new ModelPass(model).Logits(new TokenBatch(ids, [], 1))[^model.Config.VocabularySize..];
+        float[] expected = Torch.Run(() => model.Logits(new TokenBatch(ids, [], 1))[0, -1].ToFloats());
         if (given.Length != expected.Length) return new LogitsAgreement(given.Length, expected.Length, double.NaN, double.NaN);
         double[] a = Centred(given), b = Centred(expected);
         double Product(double[] x, double[] y) => x.Zip(y, (u, v) => u * v).Sum();

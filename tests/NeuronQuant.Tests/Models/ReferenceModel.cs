@@ -4,7 +4,7 @@ namespace NeuronQuant.Models;
 
 /// <summary>The model again, slow and readable: float64, one sequence, straight loops, nothing shared with the fast path but the weights.</summary>
 /// <remarks>
-/// It is what the fast kernels are compared with, and what their gradients are differences of. Parameters are copied as float64 and may be
+/// It is what the model is compared with, and what gradients are differences of. Parameters are copied as float64 and may be
 /// changed through <see cref="Values"/>. Rotary frequencies are those of <see cref="RotaryEmbedding"/>, which tests check by themselves.
 /// A 260K-parameter model computes some hundred tokens a second; use it for tens of tokens.
 /// </remarks>
@@ -19,7 +19,7 @@ public sealed class ReferenceModel
     {
         ArgumentNullException.ThrowIfNull(model);
         (_config, _frequencies, _head) = (model.Config, model.Rotary.Frequencies, model.Head.Weight.Name);
-        Values = model.Parameters.ToDictionary(p => p.Name, p => Array.ConvertAll(p.Values, value => (double)value), StringComparer.Ordinal);
+        Values = model.Parameters.ToDictionary(p => p.Name, p => Array.ConvertAll(p.ToArray(), value => (double)value), StringComparer.Ordinal);
     }
 
     /// <summary>Parameters by name, in C order.</summary>
@@ -43,6 +43,14 @@ public sealed class ReferenceModel
         return logits;
     }
 
+    /// <summary>A model with its reference, module by module.</summary>
+    public static ModelComparison Compare(LlamaModel model, int[] tokens, double tolerance)
+    {
+        var expected = new Dictionary<string, double[]>();
+        new ReferenceModel(model).Logits(tokens, (name, output) => expected[name] = output);
+        return ModelComparison.With(expected, model, tokens, tolerance);
+    }
+
     /// <summary>Mean loss over the positions of a batch that have a target, nats per token.</summary>
     public double Loss(TokenBatch batch)
     {
@@ -55,7 +63,7 @@ public sealed class ReferenceModel
             for (int t = 0; t < batch.Length; t++)
             {
                 int target = batch.Targets[s * batch.Length + t];
-                if (target == CrossEntropy.Ignored) continue;
+                if (target == TokenBatch.Ignored) continue;
                 var row = logits.AsSpan(t * vocabulary, vocabulary).ToArray();
                 double largest = row.Max();
                 total += largest + Math.Log(row.Sum(z => Math.Exp(z - largest))) - row[target];
@@ -69,8 +77,8 @@ public sealed class ReferenceModel
     {
         string name = $"model.layers.{layer}.";
         var n = See("input_layernorm", Norm(x, name + "input_layernorm", length));
-        var q = See("self_attn.q_proj", Rotate(Linear(n, name + "self_attn.q_proj", length), length));
-        var k = See("self_attn.k_proj", Rotate(Linear(n, name + "self_attn.k_proj", length), length));
+        var q = See("self_attn.q_proj", Rotate(HeadNorm(Linear(n, name + "self_attn.q_proj", length), name + "self_attn.q_norm"), length));
+        var k = See("self_attn.k_proj", Rotate(HeadNorm(Linear(n, name + "self_attn.k_proj", length), name + "self_attn.k_norm"), length));
         var v = See("self_attn.v_proj", Linear(n, name + "self_attn.v_proj", length));
         var mixed = See("self_attn", Attend(q, k, v, length, _config.SlidingWindowOf(layer) ?? length));
         var middle = See("self_attn.o_proj", Add(x, Linear(mixed, name + "self_attn.o_proj", length)));
@@ -101,6 +109,9 @@ public sealed class ReferenceModel
         return y;
     }
 
+    // Qwen3's, over each head of each token.
+    private double[] HeadNorm(double[] x, string name) => Values.ContainsKey(name + ".weight") ? Norm(x, name, x.Length / _config.HeadSize) : x;
+
     private double[] Linear(double[] x, string name, int length)
     {
         var weight = Values[name + ".weight"];
@@ -112,7 +123,7 @@ public sealed class ReferenceModel
     }
 
     private static double[] Multiply(double[] x, double[] w, int rows, int inner, int outer) =>
-        MatrixMultiply.Reference((r, i) => x[r * inner + i], (i, o) => w[o * inner + i], rows, outer, inner);
+        [.. Enumerable.Range(0, rows * outer).Select(at => Enumerable.Range(0, inner).Sum(i => x[at / outer * inner + i] * w[at % outer * inner + i]))];
 
     private static double[] Add(double[] a, double[] b) => [.. a.Zip(b, (left, right) => left + right)];
 

@@ -1,0 +1,91 @@
+using System.Runtime.InteropServices;
+using static TorchSharp.torch;
+
+namespace NeuronQuant.Models;
+
+/// <summary>The two gates through which everything here reaches torch: <see cref="Run{T}"/> without gradients, <see cref="WithGradients{T}"/> with them.</summary>
+/// <remarks>
+/// A gate owns a dispose scope, so that every tensor made on the way is freed at its end and only the result lives on; it says whether a graph is recorded,
+/// for its own thread alone; and it turns torch's messages into exceptions that name a remedy. Torch keeps the text of a failed call for each
+/// thread until somebody reads it, and not every call of TorchSharp reads it; what an earlier user of the thread left is thrown away on entry, or it would
+/// be blamed on the first innocent call here. The same inputs on the same machine give the same bits, whatever the number of threads.
+/// </remarks>
+public static class Torch
+{
+    /// <summary>Computes without recording a graph.</summary>
+    /// <param name="work">what to compute; a tensor, or tuple or array of tensors, that it returns belongs to the caller</param>
+    /// <exception cref="ModelException">torch refuses the shapes or types, or memory does not suffice</exception>
+    public static T Run<T>(Func<T> work) => Gate(work, gradients: false);
+
+    /// <summary>Computes without recording a graph.</summary>
+    /// <exception cref="ModelException">torch refuses the shapes or types, or memory does not suffice</exception>
+    public static void Run(Action work) => Gate(() => { work(); return 0; }, gradients: false);
+
+    /// <summary>Computes with a graph, so that backward() reaches every leaf that asks for a gradient.</summary>
+    /// <param name="work">what to compute; a tensor that it returns belongs to the caller</param>
+    /// <exception cref="ModelException">torch refuses the shapes or types, or memory does not suffice</exception>
+    public static T WithGradients<T>(Func<T> work) => Gate(work, gradients: true);
+
+    /// <summary>Threads that one operation may use.</summary>
+    public static int Threads
+    {
+        get
+        {
+            TorchLibrary.Load();
+            return get_num_threads();
+        }
+    }
+
+    /// <summary>A tensor that outlives every scope.</summary>
+    internal static Tensor Keep(Tensor tensor) => tensor.DetachFromDisposeScope();
+
+    /// <summary>Gives freed memory back to the system: glibc keeps it, and a process that tunes block after block would only grow.</summary>
+    internal static void Trim()
+    {
+        if (OperatingSystem.IsLinux() && !RuntimeInformation.RuntimeIdentifier.Contains("musl", StringComparison.Ordinal)) _ = malloc_trim(0);
+    }
+
+    private static T Gate<T>(Func<T> work, bool gradients)
+    {
+        ArgumentNullException.ThrowIfNull(work);
+        TorchLibrary.Load();
+        ForgetEarlierErrors();
+        using var mode = set_grad_enabled(gradients);
+        using var scope = NewDisposeScope();
+        try
+        {
+            var result = work();
+            if (result is Tensor tensor) tensor.MoveToOuterDisposeScope();
+            else if (result is IEnumerable<Tensor> several) foreach (var one in several) one.MoveToOuterDisposeScope();
+            else if (result is ValueTuple<Tensor, Tensor> pair) scope.MoveToOuter(pair.Item1, pair.Item2);
+            return result;
+        }
+        catch (ExternalException error)
+        {
+            throw Named(error);
+        }
+    }
+
+    private static void ForgetEarlierErrors()
+    {
+        try
+        {
+            CheckForErrors();
+        }
+        catch (ExternalException)
+        {
+            // Of another caller, to whom it was not said in time.
+        }
+    }
+
+    private static ModelException Named(ExternalException error)
+    {
+        string text = error.Message.Split('\n')[0].Trim();
+        bool memory = text.Contains("alloc", StringComparison.OrdinalIgnoreCase) || text.Contains("out of memory", StringComparison.OrdinalIgnoreCase);
+        return new ModelException("torch", memory ? $"{text}. Memory does not suffice: take fewer or shorter sequences at a time, --dtype bfloat16, or a smaller model."
+            : $"{text}. The shapes or types do not fit this model.", error);
+    }
+
+    [DllImport("libc")]
+    private static extern int malloc_trim(nuint pad);
+}
