@@ -33,7 +33,7 @@ public sealed class EngineModel : ILanguageModel, ILogitsModel
     public int MaxContext => _model.Config.MaxPositionEmbeddings;
 
     /// <inheritdoc/>
-    public int PreferredBatch => 256;
+    public int PreferredBatch => 1024;
 
     /// <inheritdoc/>
     public int VocabularySize => _model.Config.VocabularySize;
@@ -67,7 +67,7 @@ public sealed class EngineModel : ILanguageModel, ILogitsModel
         if (tokens.Length == 0) return Task.FromResult<IReadOnlyList<Generation>>([]);
         var options = new GenerationOptions(settings.MaxNewTokens, _model.Config.EndTokenIds, StopWhen: (_, soFar) =>
             settings.Stops.Count > 0 && EndsInStop(soFar, settings.Stops));
-        var made = Models.Generation.Run(_model, tokens, options, PreferredBatch, cancellation);
+        var made = Models.Generation.Run(_model, tokens, options, cancellation: cancellation);
         return Task.FromResult<IReadOnlyList<Generation>>([.. made.Select((ids, i) => new Generation(After(tokens[i], ids), ids.Length >= settings.MaxNewTokens))]);
     }
 

@@ -7,7 +7,7 @@ namespace NeuronQuant.Models;
 /// <param name="StopTokens">Tokens that end a text; they are not part of the result.</param>
 /// <param name="Temperature">0 takes the likeliest token; above, tokens are drawn from softmax(logits / temperature).</param>
 /// <param name="Seed">Of the draws. Each text has its own sequence, so its draws do not depend on its neighbours.</param>
-/// <param name="StopWhen">Called with the text's number and its new tokens so far; true ends it. Null for none.</param>
+/// <param name="StopWhen">Called with the text's number and its new tokens so far; true ends it, called by several threads. Null for none.</param>
 public sealed record GenerationOptions(int MaximumTokens = 256, IReadOnlyCollection<int>? StopTokens = null, double Temperature = 0, ulong Seed = 0,
     Func<int, IReadOnlyList<int>, bool>? StopWhen = null);
 
@@ -30,12 +30,12 @@ public static class Generation
         ArgumentNullException.ThrowIfNull(prompts);
         options ??= new GenerationOptions();
         var results = new int[prompts.Count][];
-        foreach (int[] some in Enumerable.Range(0, prompts.Count).OrderBy(i => prompts[i].Length).Chunk(batch))
+        Torch.ForEach(model.Config, [.. Enumerable.Range(0, prompts.Count).OrderBy(i => prompts[i].Length).Chunk(batch)], some =>
         {
             Text[] texts = [.. some.Select(i => new Text(i, prompts[i], new RandomNumbers(options.Seed + (ulong)i)))];
             Torch.Run(() => Continue(model, texts, options, cancellation));
             foreach (var text in texts) results[text.Index] = [.. text.Made];
-        }
+        }, cancellation);
         return results;
     }
 

@@ -27,15 +27,14 @@ public static class Scoring
                 throw new ModelException("scoring", $"{given} of {ids.Length} tokens are given, expected at least one, and one to score: start a bare text with the begin token.");
         var scores = new TextScore[texts.Count];
         var order = Enumerable.Range(0, texts.Count).OrderBy(i => texts[i].Ids.Length).ToArray();
-        for (int first = 0; first < order.Length;)
+        var batches = new List<int[]>();
+        for (int first = 0; first < order.Length; first += batches[^1].Length)
         {
-            cancellation.ThrowIfCancellationRequested();
             int count = 1;
             while (first + count < order.Length && (count + 1) * texts[order[first + count]].Ids.Length <= Tokens) count++;
-            int[] some = order[first..(first + count)];
-            Torch.Run(() => Batch(model, texts, some, scores));
-            first += count;
+            batches.Add(order[first..(first + count)]);
         }
+        Torch.ForEach(model.Config, batches, some => Torch.Run(() => Batch(model, texts, some, scores)), cancellation);
         return scores;
     }
 

@@ -1,4 +1,6 @@
+using System.Runtime.ExceptionServices;
 using System.Runtime.InteropServices;
+using NeuronQuant.Checkpoints;
 using static TorchSharp.torch;
 
 namespace NeuronQuant.Models;
@@ -12,6 +14,13 @@ namespace NeuronQuant.Models;
 /// </remarks>
 public static class Torch
 {
+    private const int Small = 512; // Hidden size below which an operation is too short to be shared by threads that wait for each other.
+
+    private static readonly Lazy<int> Available = new(get_num_threads);
+
+    [ThreadStatic]
+    private static bool _single;
+
     /// <summary>Computes without recording a graph.</summary>
     /// <param name="work">what to compute; a tensor, or tuple or array of tensors, that it returns belongs to the caller</param>
     /// <exception cref="ModelException">torch refuses the shapes or types, or memory does not suffice</exception>
@@ -32,7 +41,45 @@ public static class Torch
         get
         {
             TorchLibrary.Load();
-            return get_num_threads();
+            return Available.Value;
+        }
+    }
+
+    /// <summary>Works on independent items: of a small model several at a time, a thread for each, else one after another with all threads in each operation.</summary>
+    /// <remarks>Which items there are does not depend on the threads, so neither does any result.</remarks>
+    /// <param name="config">of the model</param>
+    /// <param name="items">what to work on</param>
+    /// <param name="work">opens a gate of its own</param>
+    /// <param name="cancellation">checked before each item</param>
+    internal static void ForEach<T>(ModelConfig config, IReadOnlyCollection<T> items, Action<T> work, CancellationToken cancellation)
+    {
+        if (config.HiddenSize >= Small || items.Count == 1 || Threads == 1 || _single)
+        {
+            foreach (var item in items)
+            {
+                cancellation.ThrowIfCancellationRequested();
+                work(item);
+            }
+            return;
+        }
+        try
+        {
+            Parallel.ForEach(items, new ParallelOptions { MaxDegreeOfParallelism = Threads, CancellationToken = cancellation }, item =>
+            {
+                _single = true;
+                try
+                {
+                    work(item);
+                }
+                finally
+                {
+                    _single = false;
+                }
+            });
+        }
+        catch (AggregateException error)
+        {
+            ExceptionDispatchInfo.Throw(error.InnerExceptions[0]);
         }
     }
 
@@ -50,6 +97,7 @@ public static class Torch
         ArgumentNullException.ThrowIfNull(work);
         TorchLibrary.Load();
         ForgetEarlierErrors();
+        set_num_threads(_single ? 1 : Available.Value); // Of this thread alone, and of those that start meanwhile.
         using var mode = set_grad_enabled(gradients);
         using var scope = NewDisposeScope();
         try
