@@ -30,7 +30,7 @@ public static class Generation
         ArgumentNullException.ThrowIfNull(prompts);
         options ??= new GenerationOptions();
         var results = new int[prompts.Count][];
-        Torch.ForEach(model.Config, [.. Enumerable.Range(0, prompts.Count).OrderBy(i => prompts[i].Length).Chunk(batch)], some =>
+        Torch.ForEach(model.Config.HiddenSize, [.. Enumerable.Range(0, prompts.Count).OrderBy(i => prompts[i].Length).Chunk(batch)], some =>
         {
             Text[] texts = [.. some.Select(i => new Text(i, prompts[i], new RandomNumbers(options.Seed + (ulong)i)))];
             Torch.Run(() => Continue(model, texts, options, cancellation));

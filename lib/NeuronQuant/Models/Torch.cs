@@ -1,6 +1,5 @@
 using System.Runtime.ExceptionServices;
 using System.Runtime.InteropServices;
-using NeuronQuant.Checkpoints;
 using static TorchSharp.torch;
 
 namespace NeuronQuant.Models;
@@ -14,7 +13,8 @@ namespace NeuronQuant.Models;
 /// </remarks>
 public static class Torch
 {
-    private const int Small = 512; // Hidden size below which an operation is too short to be shared by threads that wait for each other.
+    /// <summary>Hidden size below which an operation is too short to be shared by threads that wait for each other.</summary>
+    internal const int Small = 512;
 
     private static readonly Lazy<int> Available = new(get_num_threads);
 
@@ -47,13 +47,13 @@ public static class Torch
 
     /// <summary>Works on independent items: of a small model several at a time, a thread for each, else one after another with all threads in each operation.</summary>
     /// <remarks>Which items there are does not depend on the threads, so neither does any result.</remarks>
-    /// <param name="config">of the model</param>
+    /// <param name="hidden">hidden size of the model</param>
     /// <param name="items">what to work on</param>
     /// <param name="work">opens a gate of its own</param>
     /// <param name="cancellation">checked before each item</param>
-    internal static void ForEach<T>(ModelConfig config, IReadOnlyCollection<T> items, Action<T> work, CancellationToken cancellation)
+    internal static void ForEach<T>(long hidden, IReadOnlyCollection<T> items, Action<T> work, CancellationToken cancellation)
     {
-        if (config.HiddenSize >= Small || items.Count == 1 || Threads == 1 || _single)
+        if (hidden >= Small || items.Count == 1 || Threads == 1 || _single)
         {
             foreach (var item in items)
             {

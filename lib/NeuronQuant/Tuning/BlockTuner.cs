@@ -89,6 +89,8 @@ public static class BlockTuner
             _work = task.Block.With(_leaves);
         }
 
+        private long Hidden => _task.Inputs.shape[2];
+
         private bool IsFast => _task.Rules is { Rounding: null, Update: null };
 
         private TuningRounding Rounding => _task.Rules.Rounding ?? LearnedRounding.Round;
@@ -119,13 +121,10 @@ public static class BlockTuner
 
         public double LossOfAll(CancellationToken cancellation)
         {
-            double sum = 0;
-            foreach (int[] some in Enumerable.Range(0, (int)_task.Inputs.shape[0]).Chunk(_sampler.BatchSize))
-            {
-                cancellation.ThrowIfCancellationRequested();
-                sum += some.Length * Torch.Run(() => Loss(_work, some).ToDouble());
-            }
-            return sum / _task.Inputs.shape[0];
+            int[][] batches = [.. Enumerable.Range(0, (int)_task.Inputs.shape[0]).Chunk(_sampler.BatchSize)];
+            var sums = new double[batches.Length];
+            Torch.ForEach(Hidden, [.. batches.Index()], batch => sums[batch.Index] = batch.Item.Length * Torch.Run(() => Loss(_work, batch.Item).ToDouble()), cancellation);
+            return sums.Sum() / _task.Inputs.shape[0];
         }
 
         public IReadOnlyDictionary<ModuleName, QuantizedWeight> Weights()
@@ -153,26 +152,36 @@ public static class BlockTuner
 
         private double Fast(int[] sequences, int iteration, double best)
         {
-            if (iteration > 0) Torch.Run(Write);
+            if (iteration > 0) Each(part => part.Learned.Write(Rows(part, _leaves[part.Fused])));
             int[] learned = [.. _parts.Select(part => part.Fused).Distinct()];
             foreach (int i in learned) _leaves[i].requires_grad = true;
-            double loss = Torch.WithGradients(() =>
+            double loss = LossAndGradients(sequences);
+            Each(part =>
             {
-                var value = Loss(_work, sequences);
-                value.backward();
-                return value.ToDouble();
+                if (loss < best) part.Learned.Keep();
+                part.Learned.Step(Rows(part, _leaves[part.Fused].grad!), RateOf(part, iteration));
             });
-            Torch.Run(() =>
-            {
-                foreach (var part in _parts)
-                {
-                    if (loss < best) part.Learned.Keep();
-                    part.Learned.Step(Rows(part, _leaves[part.Fused].grad!), RateOf(part, iteration));
-                }
-                foreach (int i in learned) (_leaves[i].grad, _leaves[i].requires_grad) = (null, false);
-            });
+            foreach (int i in learned) (_leaves[i].grad, _leaves[i].requires_grad) = (null, false);
             return loss;
         }
+
+        // The loss of a small model's batch is the mean of two halves', which need not wait for each other. There are two whatever the threads, and the sum of
+        // two gradients does not depend on which comes first: the same bits on one thread and on many.
+        private double LossAndGradients(int[] sequences)
+        {
+            int half = sequences.Length / 2;
+            int[][] parts = _task.Rules.Loss is null && Hidden < Torch.Small && half > 0 ? [sequences[..half], sequences[half..]] : [sequences];
+            var losses = new double[parts.Length];
+            Torch.ForEach(Hidden, [.. parts.Index()], part => losses[part.Index] = Torch.WithGradients(() =>
+            {
+                var value = Loss(_work, part.Item) * ((double)part.Item.Length / sequences.Length);
+                value.backward();
+                return value.ToDouble();
+            }), CancellationToken.None);
+            return losses.Sum();
+        }
+
+        private void Each(Action<Part> work) => Torch.ForEach(Hidden, _parts, part => Torch.Run(() => work(part)), CancellationToken.None);
 
         private double ByAutograd(int[] sequences, int iteration, double best)
         {
