@@ -29,8 +29,10 @@ internal static class RowKernels
             second = Vector512.Max(second, Vector512.LoadUnsafe(ref first, i + 32) & mask);
         }
         best = Vector512.Max(best, second);
+        var half = Vector256.Max(best.GetLower(), best.GetUpper());
+        var quarter = Vector128.Max(half.GetLower(), half.GetUpper()); // Halving first: a group of 64 weights would wait for 32 lanes.
         ushort largest = 0;
-        for (int lane = 0; lane < 32; lane++) largest = Math.Max(largest, best[lane]);
+        for (int lane = 0; lane < 8; lane++) largest = Math.Max(largest, quarter[lane]);
         for (; i < n; i++) largest = Math.Max(largest, (ushort)(Unsafe.Add(ref first, i) & 0x7FFF));
         return Bf16Element.ToFloat(largest);
     }
@@ -62,7 +64,9 @@ internal static class RowKernels
             most = Vector512.MaxNative(most, Vector512.MaxNative(a, b));
         }
         var (minimum, maximum) = (float.PositiveInfinity, float.NegativeInfinity);
-        for (int lane = 0; lane < 16; lane++) (minimum, maximum) = (MathF.Min(minimum, least[lane]), MathF.Max(maximum, most[lane]));
+        var low = Vector256.MinNative(least.GetLower(), least.GetUpper());
+        var high = Vector256.MaxNative(most.GetLower(), most.GetUpper());
+        for (int lane = 0; lane < 8; lane++) (minimum, maximum) = (MathF.Min(minimum, low[lane]), MathF.Max(maximum, high[lane]));
         for (; i < n; i++)
         {
             float value = TElement.ToFloat(Unsafe.Add(ref first, i));
