@@ -43,7 +43,7 @@ public static class FakeQuantization
     public static QuantizedWeight OnGrid(WeightMatrix weight, Grid grid, CancellationToken cancellation = default) =>
         IsShared(grid) ? Exact(weight, grid, cancellation) : RoundToNearest.Quantize(weight, grid, Granularity.PerChannelSymmetric, cancellation);
 
-    private static bool IsShared(Grid grid) => grid == Grid.Nxd() || grid == Grid.F8E4M3 || grid == Grid.F8E5M2;
+    internal static bool IsShared(Grid grid) => grid == Grid.Nxd() || grid == Grid.F8E4M3 || grid == Grid.F8E5M2;
 
     private static float ExactRow(WeightMatrix weight, int index, ReadOnlySpan<float> row, Grid grid, Span<byte> codes)
     {

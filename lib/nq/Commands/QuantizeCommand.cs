@@ -16,27 +16,27 @@ internal static class QuantizeCommand
         var format = Arguments.Choice("--format", "Format of the quantized weights", "int8", "int8", "f8e4m3", "f8e5m2");
         var type = Arguments.Choice("--type", "NxDI's quantization_type", "per_channel_symmetric", "per_channel_symmetric", "per_tensor_symmetric");
         var layout = Arguments.Choice("--layout", "Codes and scales for NxDI, or fake-quantized bf16 weights", "nxd", "nxd", "fake");
-        var grid = Arguments.Choice("--grid", "Grid of layout fake; autoround and half lose integers in NxDI, and are there to show it", "nxd", "nxd", "autoround", "half");
+        var grid = new GridOptions();
         var overwrite = new Option<bool>("--overwrite") { Description = "Replace a checkpoint that is already in the folder." };
         var command = new Command("quantize", "Quantize a checkpoint by round to nearest, exactly as NxD Inference does.")
         {
-            model, output, format, type, keep, layout, grid, overwrite, json,
+            model, output, format, type, keep, layout, overwrite, json,
         };
+        grid.AddTo(command);
         command.SetAction((result, cancellation) => Task.Run(() => Run(
             result.GetRequiredValue(model), result.GetRequiredValue(output), FormatNames.Parse(result.GetRequiredValue(format)),
             GranularityNames.Parse(result.GetRequiredValue(type)), result.GetValue(keep) ?? [], result.GetRequiredValue(layout) == "fake" ? CheckpointLayout.Fake : CheckpointLayout.Nxd,
-            result.GetRequiredValue(grid), result.GetValue(overwrite), result.GetValue(json), cancellation)));
+            grid.Read(result), result.GetValue(overwrite), result.GetValue(json), cancellation)));
         return command;
     }
 
     private static int Run(
-        string model, string output, Format format, Granularity granularity, string[] keep, CheckpointLayout layout, string gridName, bool overwrite, bool json,
+        string model, string output, Format format, Granularity granularity, string[] keep, CheckpointLayout layout, Grid? grid, bool overwrite, bool json,
         CancellationToken cancellation)
     {
         using var source = ModelSource.Open(model);
         if (source.HasConfig) ExpectedTensors.Check(source, source.Config);
         var plan = QuantizationPlan.Create(source, format, granularity, keep);
-        var grid = gridName == "nxd" ? null : Grid.Parse(gridName);
         var record = CommandOutput.WithProgress("quantizing", progress => NeuronCheckpoint.Write(source, output, plan, layout, grid, overwrite, progress, cancellation), cancellation);
         using var written = Checkpoint.OpenStored(output);
         if (json)
@@ -45,9 +45,11 @@ internal static class QuantizeCommand
             return 0;
         }
         foreach (string note in plan.Notes.Except(CheckpointNotes.Of(source))) CommandOutput.Note(note);
-        if (grid is not null) CommandOutput.Note($"the grid '{grid}' does not survive NxDI's second rounding: run nq audit {model} {output} for the count.");
+        if (grid?.WhyNotOnNeuron is { } reason)
+            CommandOutput.Note($"values of the grid '{grid}' in a bf16 folder: for measuring, since {reason}.");
+        else if (grid is not null) CommandOutput.Note($"the grid '{grid}' does not survive NxDI's second rounding: run nq audit {model} {output} for the count.");
         CommandOutput.Say(FormattableString.Invariant(
-            $"{output}: {record.QuantizationDtype} {record.QuantizationType}, layout {record.Layout}; {plan.Modules.Count() - plan.Kept.Count()} modules quantized, {plan.Kept.Count()} kept in bf16; {source.ByteCount / 1e9:0.####} GB -> {written.ByteCount / 1e9:0.####} GB"));
+            $"{output}: {record.QuantizationDtype} {record.QuantizationType}, layout {record.Layout}, grid {record.WholeGrid}; {plan.Modules.Count() - plan.Kept.Count()} modules quantized, {plan.Kept.Count()} kept in bf16; {source.ByteCount / 1e9:0.####} GB -> {written.ByteCount / 1e9:0.####} GB"));
         return 0;
     }
 }
