@@ -69,10 +69,16 @@ internal sealed record DeclaredQuantization(string Name, bool IsExact, (int Rows
         _ => null,
     };
 
-    // Without a name the packing is that of GPTQ, as vLLM has it (auto_round.py, from_config).
-    private static Packing? AutoRound(ConfigFields fields) =>
-        fields.OptionalText("packing_format") is null or "auto_round:auto_gptq" && fields.OptionalText("data_type") is null or "int"
-            ? PackingOf(fields, zeroIsLessOne: true) : null;
+    // auto-round's own packing, which older releases used for zero points and wrote as backend, stores them as they are; without either name
+    // only symmetric weights are known to be GPTQ's.
+    private static Packing? AutoRound(ConfigFields fields)
+    {
+        if (fields.OptionalText("data_type") is not (null or "int")) return null;
+        string? format = fields.OptionalText("packing_format"), backend = fields.OptionalText("backend");
+        bool isGptq = format is not null ? format == "auto_round:auto_gptq"
+            : backend is not null ? backend.Contains("gptq", StringComparison.Ordinal) : fields.OptionalFlag("sym") is true;
+        return isGptq ? PackingOf(fields, zeroIsLessOne: true) : null;
+    }
 
     private static Packing? PackingOf(ConfigFields fields, bool zeroIsLessOne) =>
         fields.OptionalInteger("bits") is int bits and (2 or 4 or 8) && fields.OptionalInteger("group_size") is int group and (-1 or > 0)

@@ -114,6 +114,8 @@ public sealed class PackedTensorTests : IDisposable
     [InlineData("""{"quant_method":"gptq","checkpoint_format":"marlin","bits":4,"group_size":32}""")]
     [InlineData("""{"quant_method":"auto-round","packing_format":"auto_round:auto_awq","bits":4,"group_size":32}""")]
     [InlineData("""{"quant_method":"auto-round","packing_format":"auto_round:auto_gptq","data_type":"mx_fp","bits":4,"group_size":32}""")]
+    [InlineData("""{"quant_method":"intel/auto-round","backend":"auto_round:exllamav2","bits":4,"group_size":32,"sym":true}""")]
+    [InlineData("""{"quant_method":"auto-round","bits":4,"group_size":32,"sym":false}""")]
     [InlineData("""{"quant_method":"awq","bits":4,"group_size":32}""")]
     public void A_packing_that_the_config_does_not_tell_or_that_is_not_known_is_refused(string config)
     {
