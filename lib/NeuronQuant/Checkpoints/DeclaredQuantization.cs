@@ -4,7 +4,8 @@ namespace NeuronQuant.Checkpoints;
 /// <remarks>
 /// compressed-tensors, ModelOpt, fbgemm and DeepSeek's "fp8" store a weight as code and scale whose product is the weight; that they
 /// are said here does not make it so, the tensors decide (see <see cref="SourceScheme"/>). Any other method is refused: its codes are packed,
-/// shifted or rotated; but GPTQ and auto-round say how theirs are packed, and where each weight bears it out they are read. compressed-tensors wrote compression_config before it wrote quantization_config. ModelOpt writes hf_quant_config.json
+/// shifted or rotated; but GPTQ and auto-round say how theirs are packed, and where each weight bears it out they are read. compressed-tensors
+/// wrote compression_config before it wrote quantization_config. ModelOpt writes hf_quant_config.json
 /// ("quantization": {"quant_algo": "FP8"}), and newer releases also the same fields into config.json. Names as of vLLM 0.11,
 /// model_executor/layers/quantization, and transformers 4.57, quantizers/auto.py.
 /// </remarks>

@@ -30,7 +30,8 @@ public static class PackedIntegers
             for (int column = 0; column < columns; column++)
             {
                 int code = codes[row * columns + column];
-                if (code < -half || code >= half) throw new ArgumentException($"The code {code} of row {row} has more than {bits} bits.", nameof(codes));
+                if (code < -half || code >= half)
+                    throw new ArgumentException($"The code {code} of row {row} has more than {bits} bits.", nameof(codes));
                 words[column / perWord * rows + row] |= (code + half) << (column % perWord * bits);
             }
         return words;

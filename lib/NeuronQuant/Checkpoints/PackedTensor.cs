@@ -10,8 +10,8 @@ namespace NeuronQuant.Checkpoints;
 internal sealed record Packing(int Bits, int Group, bool MayBeReordered, bool ZeroIsLessOne);
 
 /// <summary>
-/// A weight that lies in the file as GPTQ packs it (see <see cref="PackedIntegers"/>): its values are scale x (code - zero point) in float32, rounded to
-/// bf16. That is a product as good as any, when every column lies in its own group; an act-order permutation is refused.
+/// A weight that lies in the file as GPTQ packs it (see <see cref="PackedIntegers"/>): its values are scale x (code - zero point) in float32,
+/// rounded to bf16. That is a product as good as any, when every column lies in its own group; an act-order permutation is refused.
 /// </summary>
 internal sealed class PackedTensor : IComputedTensor
 {
@@ -72,10 +72,13 @@ internal sealed class PackedTensor : IComputedTensor
     {
         int perWord = PackedIntegers.PerWord(_packing.Bits);
         if (_rows % perWord != 0 || _zeros.Shape is not [var lines, var words] || lines != Groups || words != _rows / perWord)
-            return $"has qzeros of shape {CheckpointException.Quote(_zeros.Shape)}, which do not fit codes of {_packing.Bits} bits in groups of {_packing.Group}";
+            return $"has qzeros of shape {CheckpointException.Quote(_zeros.Shape)}, which do not fit codes of {_packing.Bits} bits in groups "
+                + $"of {_packing.Group}";
         if (_scales.Shape is not [var groups, var rows] || groups != Groups || rows != _rows)
-            return $"has scales of shape {CheckpointException.Quote(_scales.Shape)}, which do not fit codes of {_packing.Bits} bits in groups of {_packing.Group}";
-        if (_index is null ? _packing.MayBeReordered && Groups > 1 : !IndexIsTrivial(_index)) return "has columns in another order (act-order, desc_act), which no scale for neighbours undoes";
+            return $"has scales of shape {CheckpointException.Quote(_scales.Shape)}, which do not fit codes of {_packing.Bits} bits in groups "
+                + $"of {_packing.Group}";
+        if (_index is null ? _packing.MayBeReordered && Groups > 1 : !IndexIsTrivial(_index))
+            return "has columns in another order (act-order, desc_act), which no scale for neighbours undoes";
         return _packing.ZeroIsLessOne && HasWrappedZero() ? "has a zero point of 0, stored less one, which kernels read in two ways" : null;
     }
 
@@ -88,13 +91,15 @@ internal sealed class PackedTensor : IComputedTensor
         return true;
     }
 
-    private bool HasWrappedZero() => PackedIntegers.UnpackLine(PackedIntegers.Words(_stored, _zeros), _packing.Bits).Contains((byte)((1 << _packing.Bits) - 1));
+    private bool HasWrappedZero() =>
+        PackedIntegers.UnpackLine(PackedIntegers.Words(_stored, _zeros), _packing.Bits).Contains((byte)((1 << _packing.Bits) - 1));
 
     private float[] ReadScales()
     {
         var scales = new float[_scales.ElementCount];
         _stored.ReadFloats(_scales, 0, scales);
-        return Array.TrueForAll(scales, float.IsFinite) ? scales : throw new CheckpointException(CheckpointFailure.ScaleInvalid, _scales.File, _scales.Name,
+        if (Array.TrueForAll(scales, float.IsFinite)) return scales;
+        throw new CheckpointException(CheckpointFailure.ScaleInvalid, _scales.File, _scales.Name,
             "a scale that is no number", "finite scales", "Download the checkpoint again.");
     }
 

@@ -6,8 +6,8 @@ namespace NeuronQuant.Checkpoints;
 /// <remarks>
 /// The tensors decide, config.json and hf_quant_config.json are held against them. Refused is what is not known to be a product: a method
 /// that is not of the list, a companion tensor that marks another scheme, a code without a scale, a float weight beside one, a linear
-/// module that has tensors but no weight. Packed integers are read where their config says how and every column lies in its group. A weight is never read as its bare code, and no module is left out of a profile because of
-/// how it is stored: <see cref="Checkpoint.Open"/> throws instead.
+/// module that has tensors but no weight. Packed integers are read where their config says how and every column lies in its group. A weight is
+/// never read as its bare code, and no module is left out of a profile because of how it is stored: <see cref="Checkpoint.Open"/> throws instead.
 /// </remarks>
 public sealed class SourceScheme
 {
@@ -125,7 +125,8 @@ public sealed class SourceScheme
     private string? SchemeOf(TensorInfo tensor)
     {
         var module = ModuleName.OfTensor(tensor.Name, out string parameter);
-        if (_packed.GetValueOrDefault(Stem(tensor)).Weight is { } packed && (tensor == packed.Code || packed.Companions.Contains(tensor))) return null;
+        if (_packed.GetValueOrDefault(Stem(tensor)).Weight is { } packed && (tensor == packed.Code || packed.Companions.Contains(tensor)))
+            return null;
         if (CompanionTensors.Scheme(module, parameter) is { } marked) return marked;
         if (parameter == CompanionTensors.ZeroPoint && !IsZero(tensor)) return "codes with zero points";
         if (parameter == "weight" && (module.IsKnown || tensor.Shape.Length == 2)) return WeightScheme(tensor);
@@ -167,7 +168,8 @@ public sealed class SourceScheme
         RefusedName = scheme;
         return new CheckpointException(CheckpointFailure.SourceQuantized, first?.File ?? _stored.Source, first?.Name,
             $"weights quantized already: {scheme}",
-            "floating point, or a scheme that is a product of code and scale (fp8 or int8 of compressed-tensors, ModelOpt, fbgemm, DeepSeek or NxD; GPTQ and auto-round with their columns in order)",
+            "floating point, or a scheme that is a product of code and scale (fp8 or int8 of compressed-tensors, ModelOpt, fbgemm, DeepSeek or "
+            + "NxD; GPTQ and auto-round with their columns in order)",
             "Use the original checkpoint that it was made from; or dequantize it with the program that wrote it, save bf16, and use that folder." + hint);
     }
 

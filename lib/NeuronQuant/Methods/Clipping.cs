@@ -55,7 +55,8 @@ public static class Clipping
     {
         options ??= ClippingOptions.Default;
         if (options.Steps < 1 || options.Smallest is not (> 0 and < 1) || options.Norm <= 0)
-            throw new ArgumentException($"{options}: give at least one step, a smallest factor between 0 and 1, and a power above 0.", nameof(options));
+            throw new ArgumentException(
+                $"{options}: give at least one step, a smallest factor between 0 and 1, and a power above 0.", nameof(options));
         int groups = grid.GroupsIn(weight.Columns), size = grid.GroupSize ?? weight.Columns;
         var result = new QuantizedWeight(weight.Name, grid, Granularity.PerChannelSymmetric, weight.Rows, weight.Columns,
             new byte[weight.Count], new float[weight.Rows * groups]);
@@ -86,23 +87,26 @@ public static class Clipping
     private static (double Factor, double Error, double Rounded) Best(
         ReadOnlySpan<float> part, Grid grid, Ends ends, double[] candidates, ClippingOptions options)
     {
-        double rounded = Error(part, ends.Shrunk(1, grid), grid, options.Norm), least = rounded, best = 1;
+        double rounded = Error(part, ends.Shrunk(1, grid), grid, options.Norm, double.PositiveInfinity), least = rounded, best = 1;
         if (options.CrestLimit is { } limit && ends.Crest(part) > limit) return (best, least, rounded);
         foreach (double factor in candidates.AsSpan(1))
         {
-            double error = Error(part, ends.Shrunk(factor, grid), grid, options.Norm);
+            double error = Error(part, ends.Shrunk(factor, grid), grid, options.Norm, least);
             if (error < least) (best, least) = (factor, error);
         }
         return (best, least, rounded);
     }
 
-    private static double Error(ReadOnlySpan<float> part, Scaling scaling, Grid grid, double norm)
+    // Beyond the limit the sum is of no interest, and most factors reach it in a fraction of the row.
+    private static double Error(ReadOnlySpan<float> part, Scaling scaling, Grid grid, double norm, double limit)
     {
         double sum = 0;
         foreach (float w in part)
         {
-            double error = Math.Abs(w - (double)scaling.Scale * (RowReference.Level(RowReference.Code(w, scaling.Scale, grid, scaling.ZeroPoint), grid) - scaling.ZeroPoint));
+            float level = RowReference.Level(RowReference.Code(w, scaling.Scale, grid, scaling.ZeroPoint), grid) - scaling.ZeroPoint;
+            double error = Math.Abs(w - (double)scaling.Scale * level);
             sum += norm == 2 ? error * error : Math.Pow(error, norm);
+            if (sum > limit) break;
         }
         return sum;
     }
@@ -131,7 +135,8 @@ public static class Clipping
         {
             float extreme = RowKernels.AbsoluteMaximum(part);
             if (!float.IsFinite(FakeQuantization.IsShared(grid) ? BFloat16.Round(extreme) : extreme))
-                throw new QuantizationException(weight.Name, $"row {row} holds a weight that is not finite, so no scale exists. Repair the checkpoint.");
+                throw new QuantizationException(weight.Name,
+                    $"row {row} holds a weight that is not finite, so no scale exists. Repair the checkpoint.");
             var (minimum, maximum) = RowKernels.Extremes<float, FloatElement>(part);
             return new Ends(MathF.Min(minimum, 0), MathF.Max(maximum, 0));
         }

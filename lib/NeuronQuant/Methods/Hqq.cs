@@ -32,12 +32,12 @@ public sealed record HqqWeight(QuantizedWeight Weight, int Iterations, double Er
 ///   e = w - w^;  e &lt;- sign(e) max(0, |e| - |e|^(p-1) / beta)      the shrinkage of the l_p norm: small errors vanish, large ones stay
 ///   z = mean over the group of q - (w - e) / s                      the least squares of the rest
 ///   beta &lt;- 1.01 beta
-/// and it ends at the first that does not lower the mean |w - w^| over the whole weight. Sources: hqq/core/optimize.py:96-108, 199-259 (whose scale is
-/// the inverse of ours, and whose codes count from 0: our z is theirs less 2^(b-1)). Usual are 4 bits and groups of 64; 20 iterations.
+/// and it ends at the first that does not lower the mean |w - w^| over the whole weight. Sources: hqq/core/optimize.py:96-108, 199-259 (whose scale
+/// is the inverse of ours, and whose codes count from 0: our z is theirs less 2^(b-1)). Usual are 4 bits and groups of 64; 20 iterations.
 /// Two departures. Zero lies inside the range of every group, as on our asymmetric grid, where the authors take the bare extremes. And the
 /// zero points of the best iteration are returned, where theirs are those of the last: theirs may be one step worse.
-/// What remains of it on a device without zero points? Nothing: with z fixed at 0 there is nothing left to learn, and the best symmetric scale is what
-/// <see cref="Clipping"/> looks for. So this is for teaching, and for measuring in bf16: NxDI cannot load it.
+/// What remains of it on a device without zero points? Nothing: with z fixed at 0 there is nothing left to learn, and the best symmetric scale is
+/// what <see cref="Clipping"/> looks for. So this is for teaching, and for measuring in bf16: NxDI cannot load it.
 /// </remarks>
 public static class Hqq
 {
@@ -52,7 +52,8 @@ public static class Hqq
     {
         options ??= HqqOptions.Default;
         if (!grid.HasZeroPoint)
-            throw new QuantizationException(weight.Name, $"HQQ learns zero points, and the grid '{grid}' has none. Use Grid.Asymmetric, or Clipping on this one.");
+            throw new QuantizationException(weight.Name,
+                $"HQQ learns zero points, and the grid '{grid}' has none. Use Grid.Asymmetric, or Clipping on this one.");
         if (options is not { Power: > 0 and < 2, Beta: > 0, Growth: >= 1, Iterations: >= 0 })
             throw new ArgumentException($"{options}: p is between 0 and 2, beta above 0 and growing.", nameof(options));
         var start = RoundToNearest.Quantize(weight, grid, cancellation: cancellation);
@@ -107,7 +108,8 @@ public static class Hqq
         var sums = new double[zeros.Length];
         ForGroups(weight, start, (at, part, _) =>
         {
-            foreach (float w in part) sums[at] += Math.Abs(w - (double)start.Scales[at] * (Code(w, start.Scales[at], zeros[at], start.Grid) - zeros[at]));
+            float scale = start.Scales[at], zero = zeros[at];
+            foreach (float w in part) sums[at] += Math.Abs(w - (double)scale * (Code(w, scale, zero, start.Grid) - zero));
         }, cancellation);
         return sums.Sum() / weight.Count;
     }
@@ -121,7 +123,8 @@ public static class Hqq
             for (int group = 0; group < start.Groups; group++)
             {
                 int from = group * start.GroupSize;
-                action(row * start.Groups + group, scratch.Slice(from, Math.Min(start.GroupSize, weight.Columns - from)), row * weight.Columns + from);
+                int length = Math.Min(start.GroupSize, weight.Columns - from);
+                action(row * start.Groups + group, scratch.Slice(from, length), row * weight.Columns + from);
             }
         }, cancellation);
 }

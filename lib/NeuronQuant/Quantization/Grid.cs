@@ -49,7 +49,8 @@ public sealed record Grid
         if (minimum < -half || maximum > half - 1 || minimum >= maximum)
             throw new ArgumentException($"Codes {minimum}..{maximum} are none of {bits} bits, which hold {-half}..{half - 1}.", nameof(minimum));
         if (!float.IsFinite(divisor) || divisor <= 0) throw new ArgumentException($"The divisor {divisor} is not above zero.", nameof(divisor));
-        if (!float.IsFinite(floor) || floor <= 0) throw new ArgumentException($"The floor {floor} is not above zero; a scale of 0 has no reciprocal.", nameof(floor));
+        if (!float.IsFinite(floor) || floor <= 0)
+            throw new ArgumentException($"The floor {floor} is not above zero; a scale of 0 has no reciprocal.", nameof(floor));
         if (signed && asymmetric) throw new ArgumentException("A signed scale and a zero point exclude each other.", nameof(signed));
         (Minimum, Maximum, Signed, HasZeroPoint) = (minimum, maximum, signed, asymmetric);
     }
@@ -111,7 +112,8 @@ public sealed record Grid
     public static Grid AutoRound(int bits = 8) => Integer("autoround", bits, HalfRange(bits), -HalfRange(bits), AutoRoundFloor, signed: true);
 
     /// <summary>(max - min) / (2^b-1) with a zero point: torch's per_channel_affine, GPTQ's and AWQ's own. NxDI cannot load it.</summary>
-    public static Grid Asymmetric(int bits = 8) => Integer("asymmetric", bits, 2 * HalfRange(bits) - 1, -HalfRange(bits), Int8Floor, asymmetric: true);
+    public static Grid Asymmetric(int bits = 8) =>
+        Integer("asymmetric", bits, 2 * HalfRange(bits) - 1, -HalfRange(bits), Int8Floor, asymmetric: true);
 
     /// <summary>fp8 e4m3 in Neuron's range.</summary>
     public static Grid F8E4M3 { get; } = new("f8e4m3", Format.F8E4M3, 8, Float8E4M3.MaxValue, Fp8Floor);

@@ -87,6 +87,7 @@ public sealed record QuantizedWeight(string Name, Grid Grid, Granularity Granula
     {
         int expected = Granularity == Granularity.PerTensorSymmetric ? 1 : Rows * Groups;
         if (Scales.Length < expected)
-            throw new QuantizationException(Name, $"has {Scales.Length} scales, and the grid '{Grid}' wants {expected}. What made it handles one scale a row only.");
+            throw new QuantizationException(Name, $"has {Scales.Length} scales, and the grid '{Grid}' wants {expected}. What made it handles "
+                + "one scale a row only.");
     }
 }

@@ -97,7 +97,8 @@ internal static class RowKernels
     // Clamping before the zero point is added is the same, and the zero point costs nothing: it is in the number that takes the shift away.
     private readonly struct Bounds(float inverse, int low, int high, int zero)
     {
-        private readonly Vector512<float> _factor = Vector512.Create(inverse), _low = Vector512.Create((float)low), _high = Vector512.Create((float)high);
+        private readonly Vector512<float> _factor = Vector512.Create(inverse);
+        private readonly Vector512<float> _low = Vector512.Create((float)low), _high = Vector512.Create((float)high);
         private readonly Vector512<int> _shift = Vector512.Create(BitConverter.SingleToInt32Bits(Shifter) - zero);
 
         [MethodImpl(MethodImplOptions.AggressiveInlining)]

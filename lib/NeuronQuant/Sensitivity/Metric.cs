@@ -76,7 +76,8 @@ public sealed class Metric
     /// Signal to quantization noise of rounding to nearest on any grid, dB: 10 log10(sum w^2 / sum (w - w^)^2). Measured beside the fused pass,
     /// which has only NxDI's int8.
     /// </summary>
-    public static Metric Sqnr(Grid grid) => Of($"sqnr_{Slug(grid)}", "dB", weight => QuantizationError.OfRounding(weight, grid).Sqnr, higherIsWorse: false);
+    public static Metric Sqnr(Grid grid) =>
+        Of($"sqnr_{Slug(grid)}", "dB", weight => QuantizationError.OfRounding(weight, grid).Sqnr, higherIsWorse: false);
 
     /// <summary>Mean squared error of rounding to nearest on any grid, in squared weight units.</summary>
     public static Metric Mse(Grid grid) =>

@@ -7,13 +7,17 @@ namespace NeuronQuant.CommandLine.Commands;
 internal sealed class GridOptions
 {
     private readonly Option<string> _grid = Arguments.Choice(
-        "--grid", "Where the code points lie: nxd is NxDI's own. autoround and half lose integers in NxDI, and are there to show it", "nxd", "nxd", "autoround", "half");
+        "--grid", "Where the code points lie: nxd is NxDI's own. autoround and half lose integers in NxDI, and are there to show it",
+        "nxd", "nxd", "autoround", "half");
 
-    private readonly Option<int> _bits = Sized("--bits", "Width of the codes, 2 to 8. Inf2 stores 8; fewer are for measuring, or for a GPU.", 2, 8, 8);
+    private readonly Option<int> _bits = Width();
 
     private readonly Option<string?> _group = Group();
 
-    private readonly Option<bool> _asymmetric = new("--asymmetric") { Description = "A zero point beside each scale, which NxDI has not: for measuring." };
+    private readonly Option<bool> _asymmetric = new("--asymmetric")
+    {
+        Description = "A zero point beside each scale, which NxDI has not: for measuring.",
+    };
 
     public void AddTo(Command command)
     {
@@ -29,7 +33,8 @@ internal sealed class GridOptions
     {
         string name = result.GetRequiredValue(_grid);
         bool asymmetric = result.GetValue(_asymmetric);
-        if (asymmetric && name != "nxd") throw new UsageException($"--grid {name} has no zero points, and --asymmetric is a grid of its own. Give one of them.");
+        if (asymmetric && name != "nxd")
+            throw new UsageException($"--grid {name} has no zero points, and --asymmetric is a grid of its own. Give one of them.");
         int bits = result.GetValue(_bits);
         var grid = asymmetric ? Grid.Asymmetric(bits) : Grid.Parse(name, bits);
         if (result.GetValue(_group) is { } size) grid = grid.InGroups(int.Parse(size, System.Globalization.CultureInfo.InvariantCulture));
@@ -38,17 +43,25 @@ internal sealed class GridOptions
 
     private static Option<string?> Group()
     {
-        var option = new Option<string?>("--group") { Description = "A scale for every so many weights along the input, which NxDI has not: for measuring, or for a GPU." };
+        var option = new Option<string?>("--group")
+        {
+            Description = "A scale for every so many weights along the input, which NxDI has not: for measuring, or for a GPU.",
+        };
         return option.AcceptOnlyFromAmong("32", "64", "128");
     }
 
-    private static Option<int> Sized(string name, string description, int smallest, int largest, int standard)
+    private static Option<int> Width()
     {
-        var option = new Option<int>(name) { Description = description, DefaultValueFactory = _ => standard };
+        var option = new Option<int>("--bits")
+        {
+            Description = "Width of the codes, 2 to 8. Inf2 stores 8; fewer are for measuring, or for a GPU.",
+            DefaultValueFactory = _ => 8,
+        };
         option.Validators.Add(result =>
         {
-            int value = result.GetValueOrDefault<int>();
-            if (value < smallest || value > largest) result.AddError($"{name}: give {smallest} to {largest}.");
+            // What is no number at all is the parser's to say, and asking for its value would throw.
+            if (result.Tokens is [var token] && int.TryParse(token.Value, out int bits) && bits is < 2 or > 8)
+                result.AddError("--bits: give 2 to 8.");
         });
         return option;
     }

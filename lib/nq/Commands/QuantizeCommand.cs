@@ -16,7 +16,8 @@ internal static class QuantizeCommand
         var format = Arguments.Choice("--format", "Format of the quantized weights", "int8", "int8", "f8e4m3", "f8e5m2");
         var type = Arguments.Choice("--type", "NxDI's quantization_type", "per_channel_symmetric", "per_channel_symmetric", "per_tensor_symmetric");
         var layout = Arguments.Choice("--layout",
-            "Codes and scales for NxDI, fake-quantized bf16 weights, or codes as vLLM reads them on a GPU", "nxd", "nxd", "fake", "compressed-tensors", "auto-round");
+            "Codes and scales for NxDI, fake-quantized bf16 weights, or codes as vLLM reads them on a GPU",
+            "nxd", "nxd", "fake", "compressed-tensors", "auto-round");
         var grid = new GridOptions();
         var overwrite = new Option<bool>("--overwrite") { Description = "Replace a checkpoint that is already in the folder." };
         var command = new Command("quantize", "Quantize a checkpoint by round to nearest, exactly as NxD Inference does.")
@@ -38,10 +39,12 @@ internal static class QuantizeCommand
         using var source = ModelSource.Open(model);
         if (source.HasConfig) ExpectedTensors.Check(source, source.Config);
         if (layout is "compressed-tensors" or "auto-round")
-            return RunGpu(source, output, format, granularity, keep, layout == "auto-round" ? GpuLayout.AutoRound : GpuLayout.CompressedTensors, grid, overwrite, json, cancellation);
+            return RunGpu(source, output, format, granularity, keep, layout == "auto-round" ? GpuLayout.AutoRound : GpuLayout.CompressedTensors,
+                grid, overwrite, json, cancellation);
         var plan = QuantizationPlan.Create(source, format, granularity, keep);
-        var record = CommandOutput.WithProgress("quantizing", progress => NeuronCheckpoint.Write(
-            source, output, plan, layout == "fake" ? CheckpointLayout.Fake : CheckpointLayout.Nxd, grid, overwrite, progress, cancellation), cancellation);
+        var kind = layout == "fake" ? CheckpointLayout.Fake : CheckpointLayout.Nxd;
+        var record = CommandOutput.WithProgress("quantizing",
+            progress => NeuronCheckpoint.Write(source, output, plan, kind, grid, overwrite, progress, cancellation), cancellation);
         using var written = Checkpoint.OpenStored(output);
         if (json)
         {
@@ -51,9 +54,10 @@ internal static class QuantizeCommand
         foreach (string note in plan.Notes.Except(CheckpointNotes.Of(source))) CommandOutput.Note(note);
         if (grid?.WhyNotOnNeuron is { } reason)
             CommandOutput.Note($"values of the grid '{grid}' in a bf16 folder: for measuring, since {reason}.");
-        else if (grid is not null) CommandOutput.Note($"the grid '{grid}' does not survive NxDI's second rounding: run nq audit {model} {output} for the count.");
-        CommandOutput.Say(FormattableString.Invariant(
-            $"{output}: {record.QuantizationDtype} {record.QuantizationType}, layout {record.Layout}, grid {record.WholeGrid}; {plan.Modules.Count() - plan.Kept.Count()} modules quantized, {plan.Kept.Count()} kept in bf16; {source.ByteCount / 1e9:0.####} GB -> {written.ByteCount / 1e9:0.####} GB"));
+        else if (grid is not null)
+            CommandOutput.Note($"the grid '{grid}' does not survive NxDI's second rounding: run nq audit {model} {output} for the count.");
+        string what = $"{record.QuantizationDtype} {record.QuantizationType}, layout {record.Layout}, grid {record.WholeGrid}";
+        Say($"{output}: {what}", plan, source, written);
         return 0;
     }
 
@@ -85,10 +89,16 @@ internal static class QuantizeCommand
         if (layout == GpuLayout.CompressedTensors)
             CommandOutput.Note("vLLM runs int-quantized with activations in int8, too. For weights alone give --layout auto-round.");
         if (record.IntegersChanged > 0)
-            CommandOutput.Note(FormattableString.Invariant(
-                $"read by value and rounded by NxDI, {record.IntegersChanged} of {record.Weights} integers would change: for Inferentia write layout nxd from the original."));
-        CommandOutput.Say(FormattableString.Invariant(
-            $"{output}: layout {record.Layout}, grid {record.Grid}; {plan.Modules.Count() - plan.Kept.Count()} modules quantized, {plan.Kept.Count()} kept in bf16; {source.ByteCount / 1e9:0.####} GB -> {written.ByteCount / 1e9:0.####} GB"));
+            CommandOutput.Note($"read by value and rounded by NxDI, {record.IntegersChanged} of {record.Weights} integers would change: "
+                + "for Inferentia write layout nxd from the original.");
+        Say($"{output}: layout {record.Layout}, grid {record.Grid}", plan, source, written);
         return 0;
+    }
+
+    private static void Say(string what, QuantizationPlan plan, Checkpoint source, Checkpoint written)
+    {
+        int kept = plan.Kept.Count(), quantized = plan.Modules.Count() - kept;
+        string bytes = FormattableString.Invariant($"{source.ByteCount / 1e9:0.####} GB -> {written.ByteCount / 1e9:0.####} GB");
+        CommandOutput.Say($"{what}; {quantized} modules quantized, {kept} kept in bf16; {bytes}");
     }
 }

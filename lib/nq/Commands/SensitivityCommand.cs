@@ -12,9 +12,11 @@ internal static class SensitivityCommand
     {
         var (model, json) = (Arguments.Model(), Arguments.Json());
         var grid = new GridOptions();
-        var command = new Command("sensitivity", "Measure every weight: outlier magnitude, crest factor, kurtosis, int8 error, and the error of another grid.") { model, json };
+        var command = new Command("sensitivity",
+            "Measure every weight: outlier magnitude, crest factor, kurtosis, int8 error, and the error of another grid.") { model, json };
         grid.AddTo(command);
-        command.SetAction((result, cancellation) => Task.Run(() => Run(result.GetRequiredValue(model), grid.Read(result), result.GetValue(json), cancellation)));
+        command.SetAction((result, cancellation) => Task.Run(
+            () => Run(result.GetRequiredValue(model), grid.Read(result), result.GetValue(json), cancellation)));
         return command;
     }
 
@@ -22,7 +24,8 @@ internal static class SensitivityCommand
     {
         using var checkpoint = ModelSource.Open(path);
         Metric[] own = grid is null ? [] : [Metric.Mse(grid), Metric.Sqnr(grid)];
-        var profile = CommandOutput.WithProgress("measuring", progress => ModelProfile.Measure(checkpoint, progress, cancellation, own), cancellation);
+        var profile = CommandOutput.WithProgress("measuring",
+            progress => ModelProfile.Measure(checkpoint, progress, cancellation, own), cancellation);
         if (!json)
         {
             CommandOutput.Show(profile.ToDataFrame());

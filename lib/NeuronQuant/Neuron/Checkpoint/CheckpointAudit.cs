@@ -122,7 +122,8 @@ public static class CheckpointAudit
             : $"because NxDI rounds the grid '{grid.Name}' again on absmax/127. Use --grid nxd, or --layout nxd.";
 
     private static string Describe(QuantizationPlan plan, CheckpointLayout layout, Grid grid, QuantizationRecord? record) =>
-        $"{plan.Format.NxdiName()} {plan.Granularity.NxdiName()}, layout {(layout == CheckpointLayout.Nxd ? "nxd" : "fake")}, grid {record?.WholeGrid ?? grid}, "
+        $"{plan.Format.NxdiName()} {plan.Granularity.NxdiName()}, layout {(layout == CheckpointLayout.Nxd ? "nxd" : "fake")}, grid "
+            + $"{record?.WholeGrid ?? grid}, "
         + $"{plan.Kept.Count()} modules kept in bf16{(record is null ? ", no record in the folder" : record.Method == QuantizationRecord.RoundToNearest ? "" : $", codes by {record.Method}")}"
         + (grid.WhyNotOnNeuron is { } reason ? $"; the values were compared, not NxDI's rounding of them: {reason}" : "")
         + (record?.Widths is { } widths ? $", {widths.Count} modules below 8 bits: their values were compared, not NxDI's rounding of them, as Inf2 stores 8 bits" : "");

@@ -20,7 +20,8 @@ internal static class ChosenWriter
             throw new QuantizationException("plan", "tuned codes bring their own grid and are int8 per_channel_symmetric. Make the plan so and give no grid.");
         var grids = chosen.Weights.Values.Select(weight => weight.Grid).Distinct().ToArray();
         if (grids.Select(one => one.Name).Distinct().Count() > 1 || (grids.Length > 1 && !grids.All(GridNumbers.IsOfLibrary)))
-            throw new QuantizationException("chosen codes", "are on several grids; a folder has one, of which only the width may differ, and that without groups. "
+            throw new QuantizationException("chosen codes", "are on several grids; a folder has one, of which only the width may differ, and "
+                + "that without groups. "
                 + "Tune all modules on the same grid.");
         foreach (var (module, weight) in chosen.Weights)
         {

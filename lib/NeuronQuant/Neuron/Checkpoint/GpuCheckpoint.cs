@@ -10,20 +10,25 @@ namespace NeuronQuant.Neuron;
 /// <param name="Grid">of the codes</param>
 /// <param name="Weights">quantized weights</param>
 /// <param name="IntegersChanged">
-/// how many codes change when the folder is read by value and NxDI quantizes that, on its own grid; null where its codes are of another width or in groups
+/// how many codes change when the folder is read by value and NxDI quantizes that, on its own grid; null where its codes are of another width or in
+/// groups
 /// </param>
 public sealed record GpuRecord(string Layout, Grid Grid, long Weights, long? IntegersChanged);
 
 /// <summary>
-/// Writes the same codes for a GPU: a Hugging Face folder that vLLM loads, in compressed-tensors' int-quantized form or as auto-round packs them. Both are
-/// read again by <see cref="Checkpoint.Open"/>, as scale * code, so that a model can go from one device to the other and the integers be counted.
+/// Writes the same codes for a GPU: a Hugging Face folder that vLLM loads, in compressed-tensors' int-quantized form or as auto-round packs them.
+/// Both are read again by <see cref="Checkpoint.Open"/>, as scale * code, so that a model can go from one device to the other and the integers be
+/// counted.
 /// </summary>
 /// <remarks>
-/// compressed-tensors: <c>weight</c> I8 [out, in] and <c>weight_scale</c> F32 [out, 1]; vLLM's parameter is float32 (schemes/compressed_tensors_w8a8_int8.py),
-/// so nothing is lost. auto-round: <c>qweight</c>, <c>qzeros</c>, <c>g_idx</c> in I32 and <c>scales</c> F16 [groups, out] (see <see cref="PackedIntegers"/>).
+/// compressed-tensors: <c>weight</c> I8 [out, in] and <c>weight_scale</c> F32 [out, 1]; vLLM's parameter is float32
+/// (schemes/compressed_tensors_w8a8_int8.py), so nothing is lost. auto-round: <c>qweight</c>, <c>qzeros</c>, <c>g_idx</c> in I32 and
+/// <c>scales</c> F16 [groups, out] (see <see cref="PackedIntegers"/>).
 /// Codes are chosen on the float32 scale and the scale is rounded afterwards, to 11 bits; vLLM rounds once more, to the model's own type, which for
 /// bf16 leaves 8 bits: give it dtype float16 to keep them. The integers are the same either way.
 /// Its Marlin kernels want rows in multiples of 64 and columns in multiples of 128; others take a slower kernel or are refused there.
+/// Checked on 2026-11-28: every byte of 38 packed modules (8 bits, and 4 in groups of 32) equals what pack() of AutoGPTQ 9f7d370 (qlinear_cuda.py)
+/// and of auto-round b9f3d00 (auto_round_extension/torch/qlinear_torch_zp.py) makes of the same weights. No vLLM has loaded a folder yet.
 /// A weight is packed in memory, as packing transposes it: five bytes a weight of the largest matrix, with all its copies.
 /// </remarks>
 public static class GpuCheckpoint
@@ -42,15 +47,16 @@ public static class GpuCheckpoint
     /// <param name="chosen">tuned codes on that grid; planned modules that are not among them are rounded to nearest</param>
     /// <exception cref="QuantizationException">the layout does not hold what the plan or the grid asks for</exception>
     /// <exception cref="CheckpointException">the folder cannot be written, or is the source's own</exception>
-    public static GpuRecord Write(Checkpoint source, string folder, QuantizationPlan plan, GpuLayout layout, Grid? grid = null, bool overwrite = false,
-        Action<long, long>? progress = null, CancellationToken cancellation = default, QuantizedModules? chosen = null)
+    public static GpuRecord Write(Checkpoint source, string folder, QuantizationPlan plan, GpuLayout layout, Grid? grid = null,
+        bool overwrite = false, Action<long, long>? progress = null, CancellationToken cancellation = default, QuantizedModules? chosen = null)
     {
         grid ??= chosen?.Weights.Values.FirstOrDefault()?.Grid ?? Grid.Nxd();
         GpuConfig.Check(layout, plan, grid);
         if (chosen is not null) CheckChosen(plan, grid, chosen);
         TargetGuard.Check(source, folder);
         long done = 0, total = source.Tensors.Sum(tensor => tensor.ElementCount), weights = 0, changed = 0;
-        using var writer = CheckpointWriter.Create(folder, source.Tensors.SelectMany(tensor => Declare(tensor, plan, layout, grid)), overwrite: overwrite);
+        using var writer = CheckpointWriter.Create(folder, source.Tensors.SelectMany(tensor => Declare(tensor, plan, layout, grid)),
+            overwrite: overwrite);
         foreach (var tensor in source.Tensors)
         {
             cancellation.ThrowIfCancellationRequested();
@@ -79,11 +85,15 @@ public static class GpuCheckpoint
             return [new TensorDeclaration(tensor.Name, NeuronCheckpoint.IsFloat(tensor.Type) ? TensorType.BF16 : tensor.Type, tensor.Shape)];
         long rows = tensor.Shape[0], columns = tensor.Shape[1];
         if (layout == GpuLayout.CompressedTensors)
-            return [new TensorDeclaration(tensor.Name, TensorType.I8, tensor.Shape), new TensorDeclaration(tensor.Name + "_scale", TensorType.F32, [rows, 1])];
+            return
+            [
+                new TensorDeclaration(tensor.Name, TensorType.I8, tensor.Shape),
+                new TensorDeclaration(tensor.Name + "_scale", TensorType.F32, [rows, 1]),
+            ];
         int perWord = PackedIntegers.PerWord(grid.Bits), group = grid.GroupSize ?? (int)columns;
         if (rows % perWord != 0 || columns % perWord != 0 || columns % group != 0)
-            throw new QuantizationException(tensor.Name, $"[{rows}, {columns}] does not fill words of {perWord} codes and groups of {group} columns. Keep the module, "
-                + "or use other groups.");
+            throw new QuantizationException(tensor.Name, $"[{rows}, {columns}] does not fill words of {perWord} codes and groups of {group} "
+                + "columns. Keep the module, or use other groups.");
         string stem = Stem(tensor.Name);
         return
         [
@@ -112,13 +122,15 @@ public static class GpuCheckpoint
                 int from = row * groups + group;
                 var scale = (Half)weight.Scales[from];
                 if (!(MathF.Abs((float)scale - weight.Scales[from]) <= MathF.Abs(weight.Scales[from]) * HalfPrecision))
-                    throw new QuantizationException(name, $"row {row} has the scale {weight.Scales[from]}, which float16 does not hold to 11 bits. Keep the module.");
+                    throw new QuantizationException(name,
+                        $"row {row} has the scale {weight.Scales[from]}, which float16 does not hold to 11 bits. Keep the module.");
                 (scales[group * weight.Rows + row], rounded[from]) = (scale, (float)scale);
             }
         // Symmetric: zero is 2^(b-1), stored less one.
         var zeros = new byte[weight.Rows];
         Array.Fill(zeros, (byte)((1 << (bits - 1)) - 1));
-        int[] line = PackedIntegers.PackLine(zeros, bits), index = [.. Enumerable.Range(0, weight.Columns).Select(column => column / weight.GroupSize)];
+        int[] line = PackedIntegers.PackLine(zeros, bits);
+        int[] index = [.. Enumerable.Range(0, weight.Columns).Select(column => column / weight.GroupSize)];
         writer.Write(stem + "qweight", MemoryMarshal.AsBytes(PackedIntegers.PackWeight(weight.Integers, weight.Rows, weight.Columns, bits).AsSpan()));
         for (int group = 0; group < groups; group++) writer.Write(stem + "qzeros", MemoryMarshal.AsBytes(line.AsSpan()));
         writer.Write(stem + "scales", MemoryMarshal.AsBytes(scales.AsSpan()));
@@ -130,7 +142,8 @@ public static class GpuCheckpoint
     {
         foreach (var (module, weight) in chosen.Weights)
             if (weight.Grid != grid || plan[module] == Format.Bf16)
-                throw new QuantizationException(module.Name, $"has codes on the grid '{weight.Grid}', and the folder's is '{grid}'; or the plan keeps it in bf16. "
+                throw new QuantizationException(module.Name, $"has codes on the grid '{weight.Grid}', and the folder's is '{grid}'; or the "
+                    + "plan keeps it in bf16. "
                     + "Tune all modules on one grid, with the plan that is written.");
     }
 

@@ -10,7 +10,7 @@ public enum GpuLayout
     /// <summary>compressed-tensors, int-quantized: a byte a code, a float32 scale a row. vLLM multiplies it by activations in int8, too.</summary>
     CompressedTensors,
 
-    /// <summary>auto-round's auto_round:auto_gptq: packed integers, 16-bit scales, 4 or 8 bits, also in groups. Activations stay as they are.</summary>
+    /// <summary>auto-round's auto_round:auto_gptq: packed integers of 4 or 8 bits, also in groups, 16-bit scales. Activations stay.</summary>
     AutoRound,
 }
 
@@ -79,20 +79,25 @@ internal static class GpuConfig
         ["block_structure"] = null,
     };
 
-    private static IEnumerable<string> Ignored(QuantizationPlan plan) => plan.Kept.Select(module => module.HuggingFaceName).Append("lm_head").Distinct();
+    private static IEnumerable<string> Ignored(QuantizationPlan plan) =>
+        plan.Kept.Select(module => module.HuggingFaceName).Append("lm_head").Distinct();
 
     /// <summary>Refuses what the layout, or vLLM's loader of it, does not hold.</summary>
     /// <exception cref="QuantizationException">with the remedy</exception>
     public static void Check(GpuLayout layout, QuantizationPlan plan, Grid grid)
     {
         if (plan.Format != Format.Int8 || plan.Granularity != Granularity.PerChannelSymmetric || !grid.IsInteger)
-            throw new QuantizationException("plan", $"layout {Name(layout)} holds integers with scales along rows; make the plan int8 per_channel_symmetric.");
+            throw new QuantizationException("plan", $"layout {Name(layout)} holds integers with scales along rows; make the plan int8 "
+                + "per_channel_symmetric.");
         if (grid.HasZeroPoint)
-            throw new QuantizationException("plan", $"layout {Name(layout)} is written symmetric, and the grid '{grid}' has zero points. Use a symmetric grid, or layout fake.");
+            throw new QuantizationException("plan", $"layout {Name(layout)} is written symmetric, and the grid '{grid}' has zero points. Use a "
+                + "symmetric grid, or layout fake.");
         if (layout == GpuLayout.CompressedTensors && (grid.Bits != 8 || grid.GroupSize is not null))
-            throw new QuantizationException("plan", $"int-quantized holds 8 bits with one scale a row, and the grid is '{grid}'. Use layout auto-round.");
+            throw new QuantizationException("plan", $"int-quantized holds 8 bits with one scale a row, and the grid is '{grid}'. Use layout "
+                + "auto-round.");
         if (layout == GpuLayout.AutoRound && (grid.Bits is not (4 or 8) || grid.GroupSize is not (null or 32 or 64 or 128)))
-            throw new QuantizationException("plan", $"vLLM reads packed codes of 4 and 8 bits, in groups of 32, 64, 128 or a row, and the grid is '{grid}'.");
+            throw new QuantizationException("plan", $"vLLM reads packed codes of 4 and 8 bits, in groups of 32, 64, 128 or a row, and the grid "
+                + $"is '{grid}'.");
         CheckModules(layout, plan);
     }
 
@@ -100,11 +105,13 @@ internal static class GpuConfig
     {
         var kept = plan.Kept.ToHashSet();
         if (plan.Modules.FirstOrDefault(module => module.Type == "lm_head" && !kept.Contains(module)) is { } head)
-            throw new QuantizationException(head.Name, $"vLLM does not quantize the head in layout {Name(layout)} and would read codes as weights. Keep it: lm_head.");
+            throw new QuantizationException(head.Name, $"vLLM does not quantize the head in layout {Name(layout)} and would read codes as "
+                + "weights. Keep it: lm_head.");
         foreach (string[] fused in new[] { new[] { "self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj" }, ["mlp.gate_proj", "mlp.up_proj"] })
             foreach (var layer in plan.Modules.Where(module => fused.Contains(module.Type)).GroupBy(module => module.Layer))
                 if (layer.Select(kept.Contains).Distinct().Count() > 1)
                     throw new QuantizationException(layer.First().Name,
-                        $"vLLM fuses {string.Join(", ", fused)} into one layer, and of this one some stay in bf16 and some do not. Keep all of them or none.");
+                        $"vLLM fuses {string.Join(", ", fused)} into one layer, and of this one some stay in bf16 and some do not. Keep all of "
+                            + "them or none.");
     }
 }

@@ -103,7 +103,8 @@ public static class NeuronCheckpoint
             throw new QuantizationException("plan", "NxDI's per-tensor grid (127.5) cannot be kept through a bf16 file. Use per_channel_symmetric, or layout nxd.");
         if (layout == CheckpointLayout.Nxd && grid.WhyNotOnNeuron is { } reason)
             throw new QuantizationException("plan", $"the grid '{grid}' cannot be loaded on Inferentia: {reason}. "
-                + "Write layout fake, the same values in bf16, to measure them anywhere; or for a GPU, nq quantize --layout auto-round, which holds symmetric codes of 4 and 8 bits in groups.");
+                + "Write layout fake, the same values in bf16, to measure them anywhere; or for a GPU, nq quantize --layout auto-round, which "
+                + "holds symmetric codes of 4 and 8 bits in groups.");
         if (layout == CheckpointLayout.Nxd && grid != native)
             throw new QuantizationException("plan", $"layout nxd is written on NxDI's own grid ({native}); the grid '{grid}' can only be written as layout fake.");
         if (grid.Format != plan.Format)
@@ -141,7 +142,8 @@ public static class NeuronCheckpoint
         }
     }
 
-    internal static void CopyTensor(Checkpoint source, TensorInfo tensor, CheckpointWriter writer, CheckpointLayout layout, CancellationToken cancellation)
+    internal static void CopyTensor(Checkpoint source, TensorInfo tensor, CheckpointWriter writer, CheckpointLayout layout,
+        CancellationToken cancellation)
     {
         string name = layout == CheckpointLayout.Nxd ? Bare(tensor.Name) : tensor.Name;
         const int step = 1 << 22; // bytes, or elements where they must be converted

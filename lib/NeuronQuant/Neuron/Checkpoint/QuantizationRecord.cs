@@ -71,7 +71,8 @@ public sealed record QuantizationRecord(
         try
         {
             var record = JsonSerializer.Deserialize<QuantizationRecord>(File.ReadAllText(path), Options) ?? throw new JsonException("it is null");
-            _ = (record.Format, record.Granularity, record.WholeGrid, record.Layout is "nxd" or "fake" ? 0 : throw new ArgumentException($"layout '{record.Layout}'"));
+            _ = (record.Format, record.Granularity, record.WholeGrid,
+                record.Layout is "nxd" or "fake" ? 0 : throw new ArgumentException($"layout '{record.Layout}'"));
             return record;
         }
         catch (Exception error) when (error is JsonException or ArgumentException)

@@ -41,8 +41,10 @@ internal sealed record FolderCodes(Format Format, Granularity Granularity, IRead
     private static FolderCodes Unpackable(Checkpoint stored, SourceScheme scheme, string obstacle)
     {
         var coded = scheme.Computed.Select(module => ModuleName.OfTensor(module.Values.Name, out _)).ToHashSet();
-        IReadOnlyList<ModuleName> linear = [.. QuantizationPlan.LinearModules(stored).Concat(coded).Append(ModuleName.Parse("lm_head")).Distinct().Order()];
-        return new FolderCodes(Format.Int8, Granularity.PerChannelSymmetric, Exclusions.EntriesFor(linear.Where(module => !coded.Contains(module)), linear), obstacle);
+        IReadOnlyList<ModuleName> linear =
+            [.. QuantizationPlan.LinearModules(stored).Concat(coded).Append(ModuleName.Parse("lm_head")).Distinct().Order()];
+        return new FolderCodes(Format.Int8, Granularity.PerChannelSymmetric,
+            Exclusions.EntriesFor(linear.Where(module => !coded.Contains(module)), linear), obstacle);
     }
 
     private static Format FormatOf(TensorType type) => type switch
