@@ -68,7 +68,9 @@ public static class RoundToNearest
             MustBeFinite(weight, i, RowKernels.AbsoluteMaximum(scratch));
             (minimum[i], maximum[i]) = RowKernels.Extremes<float, FloatElement>(scratch);
         }, cancellation);
-        return grid.Scale(minimum.Min(), maximum.Max());
+        float low = minimum.Min(), high = maximum.Max(), scale = MathF.Max(-low, high) / grid.Divisor;
+        // NxD's fp8 has a least scale per channel (quantization_utils.py:135 at v2.28.0) and none per tensor (:148).
+        return !grid.IsInteger && scale > 0 ? scale : grid.Scale(low, high);
     }
 
     private static float RowScale<T, TElement>(WeightMatrix weight, int index, ReadOnlySpan<T> row, float absoluteMaximum, Grid grid)
