@@ -158,6 +158,23 @@ public abstract class NeuronSessionTests : IDisposable
     }
 
     [Fact]
+    public async Task A_second_session_finds_nothing_of_the_first()
+    {
+        const string name = "NEURON_RT_NUM_CORES";
+        await using (var session = await _session.Start(await Host())) await session.Compile();
+        var first = await Host();
+        await using (first)
+        {
+            await first.Call("set_environment", new JsonObject { ["variables"] = new JsonObject { [name] = "7" } });
+            Assert.Equal("7", (string?)(await first.Call("environment", []))["variables"]![name]);
+        }
+        await using var second = await Host();
+        Assert.Equal(Environment.GetEnvironmentVariable(name), (string?)(await second.Call("environment", []))["variables"]![name]);
+        var error = await Assert.ThrowsAsync<NeuronRunException>(() => second.Call("compile", new JsonObject { ["path"] = "x" }));
+        Assert.Contains("Call open first", error.Message, StringComparison.Ordinal);
+    }
+
+    [Fact]
     public async Task Another_release_than_the_one_checked_for_is_refused()
     {
         Directory.CreateDirectory(_session.Model.PathOf("site/neuronx_distributed_inference-0.9.17334.dist-info"));
