@@ -11,7 +11,7 @@ import sys
 
 from . import conformance as checks
 from . import environment as machine
-from . import monitor, weights
+from . import monitor, on_cpu, weights
 from .generation import agreement, benchmark, generate, logits
 from .protocol import BridgeError
 from .session import Session, module, opened
@@ -131,5 +131,5 @@ def conformance(session):
 CALLS = {
     "set_environment": set_environment, "environment": environment, "open": open_model, "quantize": quantize, "compile": compile_model, "load": load,
     "generate": generate, "logits": logits, "agreement": agreement, "benchmark": benchmark, "memory": memory, "conformance": conformance,
-    "conformance_bytes": checks.bytes_only,
+    "conformance_bytes": checks.bytes_only, "to_cpu": on_cpu.to_cpu, "converted": on_cpu.converted, "cpu_logits": on_cpu.cpu_logits,
 }

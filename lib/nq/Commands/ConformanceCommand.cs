@@ -25,11 +25,15 @@ internal static class ConformanceCommand
         {
             Description = "Compare the bytes alone: any Python with torch and neuronx_distributed will do, and no device is needed.",
         };
+        var cpu = new Option<bool>("--cpu")
+        {
+            Description = "Let the release's own modules answer on this CPU, float and quantized, in float32: needs NxD Inference, and no device.",
+        };
         var format = Arguments.Choice("--format", "Formats that --bytes-only compares", "all", "all", "int8", "f8e4m3", "f8e5m2");
         var standIn = new Option<string?>("--stand-in") { Description = "A folder that stands in for NxD Inference, for tests.", Hidden = true };
         var json = Arguments.Json();
         const string does = "Compare our codes with NxD's own on a small model, then compile, load and ask it.";
-        var command = new Command("conformance", does) { model, output, python, tp, bytes, format, standIn, json };
+        var command = new Command("conformance", does) { model, output, python, tp, bytes, cpu, format, standIn, json };
         command.SetAction((result, cancellation) =>
         {
             string folder = result.GetRequiredValue(output), formats = result.GetRequiredValue(format);
@@ -37,6 +41,8 @@ internal static class ConformanceCommand
             if (options.Python == DeviceOptions.None) throw new UsageException("--python none runs nothing: name an interpreter, or leave the option out.");
             if (result.GetValue(json) is var machine && !machine) options = options with { Log = line => Terminal.WriteNote(line) };
             string source = HubCache.Resolve(result.GetRequiredValue(model));
+            if (result.GetValue(cpu) && result.GetValue(bytes)) throw new UsageException("--cpu and --bytes-only are two ways: give one of them.");
+            if (result.GetValue(cpu)) return Task.Run(() => ConformOnCpu(source, folder, options, machine, cancellation));
             return Task.Run(() => result.GetValue(bytes)
                 ? ConformBytes(source, folder, options, formats == "all" ? BytesConformance.Formats : [FormatNames.Parse(formats)], machine, cancellation)
                 : Conform(source, folder, options, result.GetValue(tp), machine, cancellation));
@@ -60,5 +66,15 @@ internal static class ConformanceCommand
         else CommandOutput.Show(report.ToDataFrame());
         if (!json) CommandOutput.Note(BytesReport.Meaning);
         return report.Equal ? 0 : 1;
+    }
+
+    private static async Task<int> ConformOnCpu(string model, string output, DeviceOptions options, bool json, CancellationToken cancellation)
+    {
+        var report = await CpuConformance.Run(model, output, options.ToChildProcess(), log: options.Log, cancellation: cancellation);
+        if (json)
+            CommandOutput.Json(new { report.Passed, report.Float, report.Quantized, report.QuantizedModules, report.PlannedModules, CpuReport.Meaning });
+        else CommandOutput.Show(report.ToDataFrame());
+        if (!json) CommandOutput.Note(CpuReport.Meaning);
+        return report.Passed ? 0 : 1;
     }
 }
