@@ -15,6 +15,10 @@ import unittest
 HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path[:0] = [os.path.join(HERE, "fake"), os.path.join(HERE, "..", "..", "lib")]
 
+# No device answers here, and the compiler that is looked for is the fake's.
+os.environ.setdefault("NEURON_PLATFORM_TARGET_OVERRIDE", "inf2")
+os.environ["PATH"] = os.path.join(HERE, "fake") + os.pathsep + os.environ["PATH"]
+
 from neuron_bridge import adapter, endings, environment, functions, inside, monitor, protocol  # noqa: E402
 
 CONFIG = {"hidden_size": 8, "intermediate_size": 12, "num_hidden_layers": 2, "num_attention_heads": 4, "num_key_value_heads": 2, "vocab_size": 16,

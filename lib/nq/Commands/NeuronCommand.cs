@@ -10,7 +10,7 @@ namespace NeuronQuant.CommandLine.Commands;
 /// </summary>
 internal static class NeuronCommand
 {
-    public static Command Create() => new("neuron", "Prepare a run on AWS Neuron.") { Check(), ConfigCommand.Create(), ServeConfig(), ConformanceCommand.Create() };
+    public static Command Create() => new("neuron", "Prepare a run on AWS Neuron.") { Check(), ConfigCommand.Create(), ServeConfig(), CompileCommand.Create(), ConformanceCommand.Create() };
 
     private static Command Check()
     {

@@ -53,7 +53,13 @@ public class NeuronCommandTests
         var setup = NeuronSetup.Of(NeuronConfig.Unquantized().With("seq_len", 64).With("max_context_length", 32));
         string path = model.PathOf("run.py"), script = NeuronScript.Of(setup, model.Folder, model.PathOf("compiled"));
         Assert.Contains("UNSAFE_FP8FNCAST", NeuronScript.Of(NeuronSetup.Read(Repository.PathOf("data", "neuron", "corrected-config.json")), "m", "c"), StringComparison.Ordinal);
-        File.WriteAllText(path, $"import sys\nsys.path.insert(0, {JsonValue.Create(PythonForTests.Fake).ToJsonString()})\nimport os\nos.chdir({JsonValue.Create(model.Root).ToJsonString()})\n{script}");
+        File.WriteAllText(path, $"""
+            import sys, os
+            sys.path.insert(0, {JsonValue.Create(PythonForTests.Fake).ToJsonString()})
+            os.chdir({JsonValue.Create(model.Root).ToJsonString()})
+            os.environ["{HostTarget.Variable}"] = "inf2"  # no device answers here
+            {script}
+            """);
         var (code, output) = await PythonForTests.Run(PythonForTests.Interpreter(), "-B", path);
         Assert.True(code == 0, output);
         Assert.Contains("The answer is 7", output, StringComparison.Ordinal);

@@ -41,6 +41,9 @@ public sealed class NeuronSession : ILanguageModel, IAsyncDisposable
     /// <summary>What the Python side found.</summary>
     public NeuronEnvironment Environment { get; }
 
+    /// <summary>The chip that graphs are compiled for: the one that is there, or inf2 where none is.</summary>
+    public string Target { get; private set; } = HostTarget.Inf2;
+
     /// <summary>The compiled folder, after <see cref="Compile"/>.</summary>
     public string? CompiledPath { get; private set; }
 
@@ -68,7 +71,8 @@ public sealed class NeuronSession : ILanguageModel, IAsyncDisposable
             var environment = (await host.Call("environment", [], options.Log, cancellation).ConfigureAwait(false)).Read<NeuronEnvironment>("environment");
             CheckMachine(setup, environment);
             var session = new NeuronSession(host, setup, modelPath, environment, options);
-            await session.Call("set_environment", new JsonObject { ["variables"] = Variables(setup) }, cancellation).ConfigureAwait(false);
+            await session.Call("set_environment", new JsonObject { ["variables"] = Variables(setup, environment) }, cancellation).ConfigureAwait(false);
+            session.Target = Chip(environment, await session.Call("target", [], cancellation).ConfigureAwait(false));
             await session.Call("open", new JsonObject { ["model_path"] = modelPath, ["neuron_config"] = setup.Config.ToJsonObject(), ["model_class"] = setup.ModelClass }, cancellation).ConfigureAwait(false);
             return session;
         }
@@ -196,8 +200,22 @@ public sealed class NeuronSession : ILanguageModel, IAsyncDisposable
     private static Dictionary<string, string> Merged(NeuronSetup setup) => new(setup.Environment.Concat(setup.Config.RequiredEnvironment)
         .GroupBy(pair => pair.Key).Select(group => KeyValuePair.Create(group.Key, group.Last().Value)));
 
-    private static JsonObject Variables(NeuronSetup setup) => new(Merged(setup).Where(pair => pair.Key.StartsWith("NEURON", StringComparison.Ordinal) || pair.Key.StartsWith("XLA", StringComparison.Ordinal)
-        || setup.Config.RequiredEnvironment.ContainsKey(pair.Key)).Select(pair => KeyValuePair.Create(pair.Key, (JsonNode?)JsonValue.Create(pair.Value))));
+    private static JsonObject Variables(NeuronSetup setup, NeuronEnvironment environment)
+    {
+        var variables = Merged(setup).Where(pair => pair.Key.StartsWith("NEURON", StringComparison.Ordinal) || pair.Key.StartsWith("XLA", StringComparison.Ordinal)
+            || setup.Config.RequiredEnvironment.ContainsKey(pair.Key)).ToDictionary();
+        if (environment.Devices.Count == 0 && environment.Variables?.ContainsKey(HostTarget.Variable) != true) variables.TryAdd(HostTarget.Variable, HostTarget.Inf2);
+        return new JsonObject(variables.Select(pair => KeyValuePair.Create(pair.Key, (JsonNode?)JsonValue.Create(pair.Value))));
+    }
+
+    // With a device the chip is what it is. Without one the variable decides, and another chip's graph would not load on Inf2.
+    private static string Chip(NeuronEnvironment environment, JsonNode answer)
+    {
+        string target = (string)answer["target"]!;
+        if (environment.Devices.Count > 0 || target == HostTarget.Inf2) return target;
+        throw new NeuronRunException(NeuronFailure.NoTarget, "target", $"{HostTarget.Variable} says '{target}': the graph would not load on Inferentia2.",
+            $"Set {HostTarget.Variable}={HostTarget.Inf2}, or leave it out.");
+    }
 
     private static JsonObject Folder(string path) => new() { ["path"] = Path.GetFullPath(path) };
 

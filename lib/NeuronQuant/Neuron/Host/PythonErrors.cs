@@ -13,10 +13,13 @@ internal static class PythonErrors
         (NeuronFailure.NxdiMissing, ["is not installed in"], ""), // The bridge's own message has the remedy.
         (NeuronFailure.AdapterFault, ["'tensor_capture_hook'"], "It is a fault of NxD Inference 2.28 (utils/hf_adapter.py:313; models/model_base.py:3355 then refuses the key), mended in later releases. "
             + "Generate through the bridge, which mends it in memory, or copy the lines that NeuronScript writes."),
+        (NeuronFailure.CompilerMissing, ["The compiler neuronx-cc is", "No such file or directory: 'neuronx-cc'"], ""), // The bridge's own message has the remedy.
+        (NeuronFailure.NoTarget, ["which chip to compile for", "the chip to compile for"], ""),
+        (NeuronFailure.NoTarget, ["Unable to determine the platform target"], "Without a device, NEURON_PLATFORM_TARGET_OVERRIDE=inf2 says for which chip to compile."),
         (NeuronFailure.DiskFull, ["No space left on device", "Disk quota exceeded"], "Free space on the disk of the compile cache and of /var/tmp, then run again."),
         (NeuronFailure.DeviceBusy, ["NRT_RESOURCE", "Core(s) not available"], "Another process holds the cores: find it with neuron-ls and end it, or choose cores with NEURON_RT_VISIBLE_CORES."),
         (NeuronFailure.OutOfMemory, ["RESOURCE_EXHAUSTED", "Allocation Failure", "Failed to allocate", "MemoryError", "Cannot allocate memory"], "Raise tp_degree, quantize, use an fp8 cache or ask for a smaller batch or sequence; nq plan counts them."),
-        (NeuronFailure.NoDevice, ["No neuron device", "no neuron device", "nrt_init", "NRT_INIT", "Unable to determine the platform target"], "Run on an Inf2 instance with the driver aws-neuronx-dkms; nq doctor says what is there."),
+        (NeuronFailure.NoDevice, ["No neuron device", "no neuron device", "nrt_init", "NRT_INIT"], "Run on an Inf2 instance with the driver aws-neuronx-dkms; nq doctor says what is there."),
         (NeuronFailure.CheckpointContradicts, ["in state_dict", "which the graph does not expect", "in the state_dict", "size mismatch"], "Run nq neuron check CONFIG --model MODEL and nq audit: the folder and modules_to_not_convert must agree."),
     ];
 

@@ -12,7 +12,9 @@ namespace NeuronQuant.Neuron;
 /// <param name="HasNxdi">whether NxD Inference can be imported</param>
 /// <param name="Packages">versions; null for one that is not installed</param>
 /// <param name="Devices">Neuron devices</param>
-public sealed record NeuronEnvironment(string Python, string Executable, string? Sdk, bool HasNxdi, IReadOnlyDictionary<string, string?> Packages, IReadOnlyList<string> Devices)
+/// <param name="Variables">those that NxD Inference reads, where they are set</param>
+public sealed record NeuronEnvironment(string Python, string Executable, string? Sdk, bool HasNxdi, IReadOnlyDictionary<string, string?> Packages,
+    IReadOnlyList<string> Devices, IReadOnlyDictionary<string, string>? Variables = null)
 {
     /// <summary>The packages and devices as rows.</summary>
     public DataFrame ToDataFrame()

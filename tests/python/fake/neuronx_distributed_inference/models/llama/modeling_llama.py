@@ -9,6 +9,9 @@ import torch
 from neuronx_distributed_inference.models.config import LlamaInferenceConfig, NeuronConfig
 from neuronx_distributed_inference.models.llama import forward as second
 from neuronx_distributed_inference.models.llama import loader
+from torch_neuronx.utils import get_platform_target
+
+get_platform_target()  # modeling_llama.py:107 and :131: the import itself asks for the chip
 
 
 def trouble(step):
@@ -65,8 +68,10 @@ class NeuronLlamaForCausalLM:
         print("tracing", compiled_model_path)
         os.write(1, b"a compiler writes to descriptor 1\n")
         trouble("compile")
+        if os.environ.get("FAKE_NXDI") == "compile:nothing":
+            return
         with open(os.path.join(compiled_model_path, "model.pt"), "wb") as file:
-            file.write(b"graph")
+            file.write(f"graph for {get_platform_target()}".encode())
 
     def load(self, compiled_model_path, start_rank_id=None, local_ranks_size=None, skip_warmup=False):
         trouble("load")
