@@ -18,6 +18,7 @@ internal static class SensitivityCommand
     private static int Run(string path, bool json, CancellationToken cancellation)
     {
         using var checkpoint = ModelSource.Open(path);
+        if (checkpoint.HasConfig) _ = checkpoint.Config; // Of a family with other modules only some would be measured, and nothing would say so.
         var profile = CommandOutput.WithProgress("measuring", progress => ModelProfile.Measure(checkpoint, progress, cancellation), cancellation);
         if (!json)
         {
