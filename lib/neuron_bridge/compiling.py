@@ -45,6 +45,7 @@ def find_compiler():
         own = os.path.join(sys.prefix, "bin")
         found = shutil.which(COMPILER, path=own)
         if found is None:
-            raise BridgeError(f"The compiler {COMPILER} is neither on the PATH nor in {own}. Install neuronx-cc as environment.yml pins it; it needs no device.")
+            raise BridgeError(f"The compiler {COMPILER} is neither on the PATH nor in {own}. Install neuronx-cc as environment.yml pins it; "
+                              "it needs no device.")
         os.environ["PATH"] = own + os.pathsep + os.environ.get("PATH", "")
     return found

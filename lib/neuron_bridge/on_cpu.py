@@ -13,17 +13,18 @@ import socket
 from .protocol import BridgeError
 from .session import module, opened
 
-CACHE = "kv_mgr."  # The cache lies among the parameters (modules/kvcache/kv_cache_manager.py:153-165) and comes from no folder.
+CACHE = "kv_mgr."  # The cache lies among the parameters (modules/kvcache/kv_cache_manager.py:153-165, 2.28) and comes from no folder.
 
 
 def to_cpu(session):
     """The float model of an opened configuration: float32, tp_degree 1, not quantized."""
     model = _able(session, quantized=False)
-    os.environ.setdefault("MASTER_PORT", str(_free_port()))  # to_cpu takes 29500 otherwise, which may be taken (application_base.py:579-584)
+    os.environ.setdefault("MASTER_PORT", str(_free_port()))  # to_cpu takes 29500 otherwise, which may be taken (:579-584)
     try:
         model.to_cpu()
     except NotImplementedError as error:
-        raise BridgeError(f"This release of NxD Inference cannot run {type(model).__name__} on a CPU: {error}. Use the way over bytes: --bytes-only.") from error
+        raise BridgeError(f"This release of NxD Inference cannot run {type(model).__name__} on a CPU: {error}. "
+                          "Use the way over bytes: --bytes-only.") from error
     session.on_cpu = True
     return {"modules": _count(model)}
 
@@ -38,7 +39,7 @@ def converted(session):
     instance.load_module()
     graph, state = instance.module, model.checkpoint_loader_fn()
     given = [name for name in state if name.endswith(".scale")]
-    shard(state, graph, 0, 1)  # Renames to the graph's modules, and drops without an error what no module asks for (trace/trace.py:640-644).
+    shard(state, graph, 0, 1)  # Renames to the graph's modules; drops in silence what none asks for (nxd v2.28.0, trace/trace.py:640-644).
     _strict(graph, state, len(given))
     graph.eval()
     for wrapper in model.models:
@@ -56,7 +57,7 @@ def cpu_logits(session, ids):
         raise BridgeError(f"The prompt has {len(ids)} tokens; max_context_length is {limits.max_context_length}.")
     model.reset()
     row = torch.tensor([ids])
-    with torch.no_grad():  # position_ids from 0 say that it is a prompt (models/model_base.py:3388)
+    with torch.no_grad():  # from position 0 it is a prompt (models/model_base.py:3388, 2.28)
         output = model.forward(input_ids=row, attention_mask=torch.ones_like(row), position_ids=torch.arange(len(ids)).unsqueeze(0))
     return {"logits": output.logits.reshape(-1, output.logits.shape[-1])[-1].to(torch.float32).tolist()}
 

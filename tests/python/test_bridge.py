@@ -41,8 +41,8 @@ def write_safetensors(path, tensors):
 def quantized_tensors(keep=()):
     yield "embed_tokens.weight", ("BF16", [16, 8], 2)
     yield "norm.weight", ("BF16", [8], 2)
-    shapes = {"self_attn.q_proj": [8, 8], "self_attn.k_proj": [4, 8], "self_attn.v_proj": [4, 8], "self_attn.o_proj": [8, 8], "mlp.gate_proj": [12, 8],
-              "mlp.up_proj": [12, 8], "mlp.down_proj": [8, 12]}
+    shapes = {"self_attn.q_proj": [8, 8], "self_attn.k_proj": [4, 8], "self_attn.v_proj": [4, 8], "self_attn.o_proj": [8, 8],
+              "mlp.gate_proj": [12, 8], "mlp.up_proj": [12, 8], "mlp.down_proj": [8, 12]}
     linear = {f"layers.{layer}.{name}": shape for layer in range(2) for name, shape in shapes.items()} | {"lm_head": [16, 8]}
     for name, shape in linear.items():
         if name in keep:
@@ -74,8 +74,8 @@ class BridgeTest(unittest.TestCase):
 
     def open(self, **options):
         return self.call("open", model_path=self.model, neuron_config={
-            "batch_size": 2, "seq_len": 64, "max_context_length": 32, "torch_dtype": "bfloat16", "quantized": True, "quantized_checkpoints_path": self.quantized,
-            "quantization_type": "per_channel_symmetric", **options})
+            "batch_size": 2, "seq_len": 64, "max_context_length": 32, "torch_dtype": "bfloat16", "quantized": True,
+            "quantized_checkpoints_path": self.quantized, "quantization_type": "per_channel_symmetric", **options})
 
     def loaded(self, keep=(), **options):
         write_safetensors(os.path.join(self.quantized, "model.safetensors"), dict(quantized_tensors(keep)))
@@ -255,7 +255,8 @@ class ReportTest(unittest.TestCase):
 
 
 class MonitorTest(unittest.TestCase):
-    USED = {"host": 10, "neuron_device": 14_000_000_000, "usage_breakdown": {"host": {"tensors": 3}, "neuroncore_memory_usage": {"0": {"tensors": 7}}}}
+    USED = {"host": 10, "neuron_device": 14_000_000_000,
+            "usage_breakdown": {"host": {"tensors": 3}, "neuroncore_memory_usage": {"0": {"tensors": 7}}}}
 
     def test_loaded_models_are_found_in_both_places(self):
         models = [{"name": "m", "is_running": True}]

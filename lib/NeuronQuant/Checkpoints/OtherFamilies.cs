@@ -1,7 +1,8 @@
 namespace NeuronQuant.Checkpoints;
 
 /// <summary>
-/// Families that this library does not read, and what NxD Inference 2.28 has for each: whoever brings such a checkpoint learns whether the stop is ours
+/// Families that this library does not read, and what NxD Inference 2.28 has for each: whoever brings such a checkpoint learns whether the stop is
+/// ours
 /// or the release's. A name that is not here is refused without such knowledge.
 /// </summary>
 /// <remarks>
@@ -11,7 +12,8 @@ namespace NeuronQuant.Checkpoints;
 /// </remarks>
 internal static class OtherFamilies
 {
-    private const string Experts = " It is a mixture of experts: in the graph an expert's weights are fused into one tensor of three dimensions, with scales "
+    private const string Experts =
+        " It is a mixture of experts: in the graph an expert's weights are fused into one tensor of three dimensions, with scales "
         + "that this library does not write (expert_wise_per_channel_symmetric; the contribution for fp8, nxdi PR 35, was closed).";
 
     private enum Support
@@ -74,8 +76,10 @@ internal static class OtherFamilies
         public override string ToString() => Support switch
         {
             Support.Listed => $"{Name} is a family of NxD Inference 2.28 ({Has}), and not of this library.",
-            Support.Unlisted => $"{Name} has a class in NxD Inference 2.28, {Has}, that its list of model types leaves out; this library does not read it.",
-            Support.Contributed => $"{Name} is not in the package of NxD Inference 2.28; contrib/models/{Has} of its repository has one, and this library does not read it.",
+            Support.Unlisted =>
+                $"{Name} has a class in NxD Inference 2.28, {Has}, that its list of model types leaves out; this library does not read it.",
+            Support.Contributed =>
+                $"{Name} is not in the package of NxD Inference 2.28; contrib/models/{Has} of its repository has one, and this library does not read it.",
             _ => $"{Name} is not a family of NxD Inference 2.28{(Has.Length > 0 ? $", which has {Has}" : "")}, nor of this library.",
         };
     }

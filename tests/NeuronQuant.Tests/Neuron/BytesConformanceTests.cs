@@ -23,7 +23,8 @@ public sealed class BytesConformanceTests
     public async Task Every_byte_of_int8_and_of_both_8_bit_floats_is_that_of_torch(bool tied, TensorType type, Granularity granularity)
     {
         using var model = new TinyModel(type, tied);
-        var report = await BytesConformance.Run(model.Folder, model.PathOf("q"), Python(), granularity: granularity, cancellation: TestContext.Current.CancellationToken);
+        var report = await BytesConformance.Run(model.Folder, model.PathOf("q"), Python(), granularity: granularity,
+            cancellation: TestContext.Current.CancellationToken);
         Assert.Equal(["int8", "f8e4m3", "f8e5m2"], report.Formats.Select(format => format.Format));
         foreach (var (format, bytes) in report.Formats)
         {
@@ -40,7 +41,8 @@ public sealed class BytesConformanceTests
     public async Task Every_code_and_every_tie_between_two_is_that_of_torch(Format format, int largest)
     {
         Func<byte, float> decode = format == Format.F8E4M3 ? Float8E4M3.Decode : Float8E5M2.Decode;
-        float[] values = [.. Enumerable.Range(0, largest).SelectMany(code => new[] { decode((byte)code), (decode((byte)code) + decode((byte)(code + 1))) / 2 })];
+        float[] values = [.. Enumerable.Range(0, largest).SelectMany(code =>
+            new[] { decode((byte)code), (decode((byte)code) + decode((byte)(code + 1))) / 2 })];
         values = [.. values, .. values.Select(value => -value)];
         using var model = new TinyModel(TensorType.F32);
         int next = 0;
@@ -49,7 +51,8 @@ public sealed class BytesConformanceTests
             if (tensor.Name.EndsWith("_proj.weight", StringComparison.Ordinal) && tensor.Shape[1] == TinyModel.Hidden)
             {
                 var weights = MemoryMarshal.Cast<byte, float>(bytes.AsSpan());
-                for (int i = 0; i < weights.Length; i++) weights[i] = i < TinyModel.Hidden ? 0 : i % TinyModel.Hidden == 0 ? decode((byte)largest) : values[next++ % values.Length];
+                for (int i = 0; i < weights.Length; i++)
+                    weights[i] = i < TinyModel.Hidden ? 0 : i % TinyModel.Hidden == 0 ? decode((byte)largest) : values[next++ % values.Length];
             }
             return [(new TensorDeclaration(tensor.Name, tensor.Type, tensor.Shape), bytes)];
         });
@@ -66,7 +69,8 @@ public sealed class BytesConformanceTests
         {
             var same = (new TensorDeclaration(tensor.Name, tensor.Type, tensor.Shape), bytes);
             if (!tensor.Name.EndsWith("q_proj.weight", StringComparison.Ordinal)) return [same];
-            return [same, (new TensorDeclaration(tensor.Name.Replace("weight", "bias", StringComparison.Ordinal), tensor.Type, [tensor.Shape[0]]), new byte[2 * tensor.Shape[0]])];
+            return [same, (new TensorDeclaration(tensor.Name.Replace("weight", "bias", StringComparison.Ordinal), tensor.Type, [tensor.Shape[0]]),
+                new byte[2 * tensor.Shape[0]])];
         });
         File.WriteAllText(Path.Combine(folder, "config.json"), File.ReadAllText(Path.Combine(folder, "config.json"))
             .Replace("LlamaForCausalLM", "Qwen2ForCausalLM", StringComparison.Ordinal).Replace("\"llama\"", "\"qwen2\"", StringComparison.Ordinal));
@@ -81,7 +85,8 @@ public sealed class BytesConformanceTests
     public async Task One_changed_byte_of_a_folder_is_found_and_named(string format, string name)
     {
         using var model = new TinyModel();
-        await BytesConformance.Run(model.Folder, model.PathOf("q"), Python(), [FormatNames.Parse(format)], cancellation: TestContext.Current.CancellationToken);
+        await BytesConformance.Run(model.Folder, model.PathOf("q"), Python(), [FormatNames.Parse(format)],
+            cancellation: TestContext.Current.CancellationToken);
         int length = 0;
         string changed = model.Rewrite(Path.Combine(model.PathOf("q"), format), "changed", (tensor, bytes) =>
         {
@@ -108,7 +113,8 @@ public sealed class BytesConformanceTests
         foreach (bool tied in new[] { true, false })
         {
             using var model = new TinyModel(tied: tied);
-            string[] run = ["neuron", "conformance", model.Folder, "--out", model.PathOf("c"), "--python", PythonForTests.InterpreterWithTorch(), "--bytes-only", "--json"];
+            string[] run = ["neuron", "conformance", model.Folder, "--out", model.PathOf("c"), "--python", PythonForTests.InterpreterWithTorch(),
+                "--bytes-only", "--json"];
             var (code, output, errors) = await Nq.Run([.. run, "--stand-in", PythonForTests.Restated]);
             Assert.True(code == 0, output + errors);
             Assert.True((bool)JsonNode.Parse(output)!["passed"]!);

@@ -95,7 +95,8 @@ public sealed class CpuConformanceTests
     public async Task The_command_says_what_it_proves_and_needs_NxD_Inference()
     {
         using var model = new TinyModel();
-        string[] run = ["neuron", "conformance", model.Folder, "--out", model.PathOf("c"), "--python", PythonForTests.InterpreterWithTorch(), "--cpu", "--json"];
+        string[] run = ["neuron", "conformance", model.Folder, "--out", model.PathOf("c"), "--python", PythonForTests.InterpreterWithTorch(),
+            "--cpu", "--json"];
         var (code, output, errors) = await Nq.Run([.. run, "--stand-in", PythonForTests.Restated]);
         Assert.True(code == 0, output + errors);
         Assert.Contains("nor what a chip computes", (string)JsonNode.Parse(output)!["meaning"]!, StringComparison.Ordinal);

@@ -4,7 +4,8 @@ using Xunit;
 
 namespace NeuronQuant.Tests.Neuron;
 
-/// <summary>Compiling for a chip that is not here, with the stand-in for the compiler: the target, what is missing, and what is left behind.</summary>
+/// <summary>Compiling for a chip that is not here, with the stand-in for the compiler: the target, what is missing, and what is left
+/// behind.</summary>
 [Collection("notebooks")]
 public sealed class HostCompileTests : IDisposable
 {
@@ -81,8 +82,13 @@ public sealed class HostCompileTests : IDisposable
     public async Task The_command_compiles_refuses_and_says_what_it_proves()
     {
         string config = _session.Model.PathOf("config.json"), fake = PythonForTests.Fake;
-        File.WriteAllText(config, new JsonObject { ["neuron_config"] = _session.Setup.Config.ToJsonObject(), ["environment"] = new JsonObject() }.ToJsonString());
-        string[] run = ["neuron", "compile", config, "--model", _session.Model.Folder, "--out", _session.Model.PathOf("graphs"), "--python", PythonForTests.Interpreter(), "--json"];
+        File.WriteAllText(config, new JsonObject
+        {
+            ["neuron_config"] = _session.Setup.Config.ToJsonObject(),
+            ["environment"] = new JsonObject()
+        }.ToJsonString());
+        string[] run = ["neuron", "compile", config, "--model", _session.Model.Folder, "--out", _session.Model.PathOf("graphs"), "--python",
+            PythonForTests.Interpreter(), "--json"];
         var (code, output, errors) = await Nq.Run([.. run, "--stand-in", fake]);
         Assert.True(code == 0, output + errors);
         Assert.Contains("reads no weight", (string)JsonNode.Parse(output)!["meaning"]!, StringComparison.Ordinal);
@@ -95,7 +101,8 @@ public sealed class HostCompileTests : IDisposable
         Assert.Equal(1, (await Nq.Run([.. run[..4], _session.Model.Root, .. run[5..], "--stand-in", fake])).Code); // not a model's folder
     }
 
-    private DeviceOptions Options(string? python = null) => new(python ?? PythonForTests.Interpreter(), _session.Model.PathOf("cache"), PythonForTests.Fake);
+    private DeviceOptions Options(string? python = null) =>
+        new(python ?? PythonForTests.Interpreter(), _session.Model.PathOf("cache"), PythonForTests.Fake);
 
     private static void NeedsNoDevice() => Assert.SkipWhen(HostTarget.HasDevice, "this machine has a Neuron device, which answers for the target");
 }

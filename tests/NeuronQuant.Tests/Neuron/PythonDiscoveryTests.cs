@@ -15,7 +15,8 @@ public abstract class PythonDiscoveryTests(string way)
     /// <summary>Whether this host needs the interpreter's shared library.</summary>
     private bool NeedsLibrary => way == PythonProbe.Inside;
 
-    public static TheoryData<string> Layouts => ["venv", "venv of copies", "conda", "conda, found as active", "pyenv", "the image's venv", "NEURON_PYTHON"];
+    public static TheoryData<string> Layouts => ["venv", "venv of copies", "conda", "conda, found as active", "pyenv", "the image's venv",
+        "NEURON_PYTHON"];
 
     [Theory]
     [MemberData(nameof(Layouts))]
@@ -104,7 +105,8 @@ public abstract class PythonDiscoveryTests(string way)
         throw new UnreachableException();
     }
 
-    private static async Task<(string? Option, Dictionary<string, string> Variables, string Origin, string Prefix)> Make(PythonLayout python, string layout)
+    private static async Task<(string? Option, Dictionary<string, string> Variables, string Origin, string Prefix)> Make(PythonLayout python,
+        string layout)
     {
         const string image = "aws_neuronx_venv_pytorch_2_9_nxd_inference";
         switch (layout)
@@ -117,7 +119,8 @@ public abstract class PythonDiscoveryTests(string way)
             case "the image's venv":
                 return (await python.Venv(image, copies: false), [], "the option", image);
             case "NEURON_PYTHON":
-                return (null, new() { ["NEURON_PYTHON"] = await python.Venv("venv", copies: false), ["CONDA_PREFIX"] = "/absent" }, "NEURON_PYTHON", "venv");
+                return (null, new() { ["NEURON_PYTHON"] = await python.Venv("venv", copies: false), ["CONDA_PREFIX"] = "/absent" },
+                    "NEURON_PYTHON", "venv");
             case "conda":
                 await python.Installation("conda", isStatic: true, withLibrary: true);
                 return (python.PathOf("conda"), [], "the option", "conda");

@@ -20,7 +20,8 @@ internal sealed class PythonLayout : IDisposable
         const string question = """
             import json, os, sys, sysconfig
             library = os.path.join(sysconfig.get_config_var("LIBDIR") or "", sysconfig.get_config_var("INSTSONAME") or "")
-            print(json.dumps({"Program": os.path.realpath(sys.executable), "Version": "%d.%d" % sys.version_info[:2], "Modules": os.path.dirname(os.__file__),
+            print(json.dumps({"Program": os.path.realpath(sys.executable), "Version": "%d.%d" % sys.version_info[:2],
+                "Modules": os.path.dirname(os.__file__),
                 "Variables": sysconfig._get_sysconfigdata_name() + ".py", "Library": os.path.realpath(library) if os.path.isfile(library) else ""}))
             """;
         _base = JsonSerializer.Deserialize<Base>(PythonForTests.Run(interpreter, "-I", "-c", question).GetAwaiter().GetResult().Output)!;
@@ -93,7 +94,8 @@ internal sealed class PythonLayout : IDisposable
             throw new InvalidOperationException($"{program} has its packages elsewhere: {output}");
         string folder = Path.Combine(output.Trim(), string.Create(CultureInfo.InvariantCulture, $"neuronx_distributed_inference-{Nxdi}.dist-info"));
         Directory.CreateDirectory(folder);
-        await File.WriteAllTextAsync(Path.Combine(folder, "METADATA"), $"Metadata-Version: 2.1\nName: neuronx-distributed-inference\nVersion: {Nxdi}\n");
+        await File.WriteAllTextAsync(Path.Combine(folder, "METADATA"),
+            $"Metadata-Version: 2.1\nName: neuronx-distributed-inference\nVersion: {Nxdi}\n");
         return program;
     }
 

@@ -59,7 +59,8 @@ internal sealed class ChosenCodes(IReadOnlyDictionary<ModuleName, ChosenModule> 
         foreach (var (module, weight) in chosen.Weights)
         {
             var digests = new ulong[weight.Rows];
-            RowLoop.Run(weight.Rows, weight.Columns, 0, (row, _) => digests[row] = Digest(weight.Codes.AsSpan(row * weight.Columns, weight.Columns)), default);
+            RowLoop.Run(weight.Rows, weight.Columns, 0, (row, _) =>
+                digests[row] = Digest(weight.Codes.AsSpan(row * weight.Columns, weight.Columns)), default);
             writer.Write($"{module.Name}.scale", MemoryMarshal.AsBytes(weight.Scales.AsSpan()));
             writer.Write($"{module.Name}.digest", MemoryMarshal.AsBytes(digests.AsSpan()));
         }

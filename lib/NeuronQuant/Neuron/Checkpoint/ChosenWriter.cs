@@ -15,9 +15,11 @@ internal static class ChosenWriter
 {
     public static void Check(Checkpoint source, QuantizationPlan plan, CheckpointLayout layout, Grid grid, Grid native, QuantizedModules chosen)
     {
-        if (chosen.Weights.Count == 0) throw new QuantizationException("chosen codes", $"{chosen.Method} gave none. Tune first, or write by round to nearest.");
+        if (chosen.Weights.Count == 0) throw new QuantizationException("chosen codes",
+            $"{chosen.Method} gave none. Tune first, or write by round to nearest.");
         if (grid != native || plan.Format != Format.Int8 || plan.Granularity != Granularity.PerChannelSymmetric)
-            throw new QuantizationException("plan", "tuned codes bring their own grid and are int8 per_channel_symmetric. Make the plan so and give no grid.");
+            throw new QuantizationException("plan",
+                "tuned codes bring their own grid and are int8 per_channel_symmetric. Make the plan so and give no grid.");
         if (chosen.Weights.Values.Select(weight => weight.Grid.Name).Distinct().Count() > 1)
             throw new QuantizationException("chosen codes", "are on several grids; a folder has one. Tune all modules on the same grid.");
         foreach (var (module, weight) in chosen.Weights)

@@ -34,7 +34,8 @@ public sealed record QuantizationRecord(
     /// <summary>Bits of the tuned modules that have fewer than 8; null when all have 8. Such a folder is for measuring: Inf2 stores 8 bits.</summary>
     public IReadOnlyDictionary<string, int>? Widths { get; init; }
 
-    /// <summary>Tuned 8-bit integers that NxDI changes when it rounds the bf16 file again; null where it does not round, or nothing was tuned.</summary>
+    /// <summary>Tuned 8-bit integers that NxDI changes when it rounds the bf16 file again; null where it does not round, or nothing was
+    /// tuned.</summary>
     public long? IntegersChanged { get; init; }
 
     private static readonly JsonSerializerOptions Options = new()
@@ -64,7 +65,8 @@ public sealed record QuantizationRecord(
         try
         {
             var record = JsonSerializer.Deserialize<QuantizationRecord>(File.ReadAllText(path), Options) ?? throw new JsonException("it is null");
-            _ = (record.Format, record.Granularity, Quantization.Grid.Parse(record.Grid), record.Layout is "nxd" or "fake" ? 0 : throw new ArgumentException($"layout '{record.Layout}'"));
+            _ = (record.Format, record.Granularity, Quantization.Grid.Parse(record.Grid), record.Layout is "nxd" or "fake" ? 0
+                : throw new ArgumentException($"layout '{record.Layout}'"));
             return record;
         }
         catch (Exception error) when (error is JsonException or ArgumentException)

@@ -19,7 +19,8 @@ public sealed record FormatConformance(string Format, ConformanceReport Bytes);
 public sealed record BytesReport(string Model, IReadOnlyList<FormatConformance> Formats)
 {
     /// <summary>What this proves, and what it does not.</summary>
-    public const string Meaning = "It proves the codes and scales of a folder. It does not prove that a graph loads them, nor what a chip computes with them.";
+    public const string Meaning =
+        "It proves the codes and scales of a folder. It does not prove that a graph loads them, nor what a chip computes with them.";
 
     /// <summary>True when something was compared and every format is equal.</summary>
     public bool Equal => Formats.Count > 0 && Formats.All(format => format.Bytes.Equal);
@@ -47,7 +48,8 @@ public sealed record BytesReport(string Model, IReadOnlyList<FormatConformance> 
 /// The part of conformance that needs no device and no compiler: a model is written in layout nxd, and NxD's own quantization functions are
 /// called on the same weights, in any Python that has torch and neuronx_distributed. Whoever doubts the codes can try it on a laptop.
 /// </summary>
-/// <remarks>Functions: nxd quantization/quantization_utils.py at v2.28.0, called by lib/neuron_bridge/conformance.py. A tied head stays in bf16.</remarks>
+/// <remarks>Functions: nxd quantization/quantization_utils.py at v2.28.0, called by lib/neuron_bridge/conformance.py. A tied head stays in
+/// bf16.</remarks>
 public static class BytesConformance
 {
     /// <summary>The formats that NxD quantizes to on a CPU (quantization_utils.py:217-229 at v2.28.0).</summary>

@@ -22,7 +22,8 @@ public sealed record CpuReport(string Model, LogitsAgreement Float, LogitsAgreem
     private const double Share = 1e-4;
 
     /// <summary>What this proves, and what it does not.</summary>
-    public const string Meaning = "It proves that the folder fits the modules of the release under its names, with nothing missing and no scale unused, "
+    public const string Meaning =
+        "It proves that the folder fits the modules of the release under its names, with nothing missing and no scale unused, "
         + "and that they compute what the engine computes. It does not prove that the compiler keeps that, nor what a chip computes.";
 
     /// <summary>True when both models agree to float32's rounding and the quantized modules are those that were meant.</summary>
@@ -62,7 +63,8 @@ public static class CpuConformance
     /// <param name="log">told every line that Python prints</param>
     /// <param name="cancellation">ends Python and the run</param>
     /// <exception cref="NeuronRunException">Python lacks a package, the release cannot run on a CPU, or a folder does not fit its modules</exception>
-    public static async Task<CpuReport> Run(string modelPath, string folder, ChildProcessOptions python, IReadOnlyList<string>? modulesToNotConvert = null,
+    public static async Task<CpuReport> Run(string modelPath, string folder, ChildProcessOptions python,
+        IReadOnlyList<string>? modulesToNotConvert = null,
         Action<string>? log = null, CancellationToken cancellation = default)
     {
         modelPath = Path.GetFullPath(HubCache.Resolve(modelPath));
@@ -78,10 +80,12 @@ public static class CpuConformance
 
     /// <summary>The same with folders that are there.</summary>
     internal static async Task<CpuReport> Run(
-        ModelConfig config, string fake, string quantized, QuantizationRecord record, ChildProcessOptions python, Action<string>? log, CancellationToken cancellation)
+        ModelConfig config, string fake, string quantized, QuantizationRecord record, ChildProcessOptions python, Action<string>? log,
+            CancellationToken cancellation)
     {
         int[] ids = [.. Enumerable.Range(0, PromptLength).Select(i => (7 * i + 1) % config.VocabularySize)];
-        await using var host = await ChildProcessHost.Start(python with { Environment = HostTarget.WithoutDevice(python.Environment) }, cancellation).ConfigureAwait(false);
+        await using var host = await ChildProcessHost.Start(python with { Environment = HostTarget.WithoutDevice(python.Environment) }, cancellation)
+            .ConfigureAwait(false);
         Task<JsonNode> Call(string name, JsonObject arguments) => host.Call(name, arguments, log, cancellation);
 
         var model = LlamaModel.Load(fake);

@@ -19,7 +19,14 @@ internal static class ElfHeader
         using var file = File.OpenRead(path);
         if (file.ReadAtLeast(header, Length, throwOnEndOfStream: false) < Length || !header.StartsWith("\u007fELF"u8)) return null;
         int number = BinaryPrimitives.ReadUInt16LittleEndian(header[MachineAt..]);
-        string machine = number switch { 0x3E => header[ClassAt] == 2 ? "x64" : "x32", 0xB7 => "arm64", 0x03 => "x86", 0x28 => "arm", _ => $"machine {number}" };
+        string machine = number switch
+        {
+            0x3E => header[ClassAt] == 2 ? "x64" : "x32",
+            0xB7 => "arm64",
+            0x03 => "x86",
+            0x28 => "arm",
+            _ => $"machine {number}",
+        };
         return machine == ThisMachine ? null : machine;
     }
 }

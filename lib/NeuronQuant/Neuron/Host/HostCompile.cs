@@ -13,12 +13,14 @@ namespace NeuronQuant.Neuron;
 public sealed record CompiledGraph(string Folder, bool Reused, string Target, bool HasDevice, bool StandIn)
 {
     /// <summary>What this proves, and what it does not.</summary>
-    public const string Meaning = "It proves that the compiler takes the graph of this configuration. It reads no weight: it does not prove that a folder "
+    public const string Meaning =
+        "It proves that the compiler takes the graph of this configuration. It reads no weight: it does not prove that a folder "
         + "loads, nor what a chip computes.";
 
     /// <summary>The result as rows.</summary>
     public DataFrame ToDataFrame() => new FrameRows($"{this}", "what", "value").Row("folder", Folder)
-        .Row("compiled now", Reused ? "no, it was there" : "yes").Row("for", Target).Row("device of this machine", HasDevice ? "present" : "none: it compiled for a chip that is not here");
+        .Row("compiled now", Reused ? "no, it was there" : "yes").Row("for", Target)
+        .Row("device of this machine", HasDevice ? "present" : "none: it compiled for a chip that is not here");
 
     /// <summary>The table as HTML.</summary>
     public string ToHtml() => ToDataFrame().ToHtml();
@@ -38,15 +40,18 @@ public static class HostCompile
     /// <param name="modelPath">the folder with config.json; its weights are not read</param>
     /// <param name="options">which Python, and where graphs are kept</param>
     /// <param name="cancellation">ends Python and the compiler</param>
-    /// <exception cref="NeuronRunException">the configuration has errors, something is missing, or the compiler failed; its codes are kept</exception>
+    /// <exception cref="NeuronRunException">the configuration has errors, something is missing, or the compiler failed; its codes are
+    /// kept</exception>
     public static async Task<CompiledGraph> Run(NeuronSetup setup, string modelPath, DeviceOptions options, CancellationToken cancellation = default)
     {
         var host = await ChildProcessHost.Start(options.ToChildProcess(), cancellation).ConfigureAwait(false);
-        var session = await NeuronSession.Start(host, setup, modelPath, new SessionOptions(options.CacheFolder, NeedDevice: false, options.Log), cancellation).ConfigureAwait(false);
+        var session = await NeuronSession.Start(host, setup, modelPath, new SessionOptions(options.CacheFolder, NeedDevice: false, options.Log),
+            cancellation).ConfigureAwait(false);
         await using (session)
         {
             bool reused = await session.Compile(cancellation).ConfigureAwait(false);
-            return new CompiledGraph(session.CompiledPath!, reused, session.Target, session.Environment.Devices.Count > 0, options.StandIn.Length > 0);
+            return new CompiledGraph(session.CompiledPath!, reused, session.Target, session.Environment.Devices.Count > 0,
+                options.StandIn.Length > 0);
         }
     }
 }

@@ -13,12 +13,14 @@ internal static class HostTarget
     public const string Inf2 = "inf2";
 
     /// <summary>Whether a Neuron device of this machine could answer.</summary>
-    public static bool HasDevice => Directory.Exists("/dev") && Directory.EnumerateFileSystemEntries("/dev", "neuron*").Any(path => char.IsAsciiDigit(path[^1]));
+    public static bool HasDevice => Directory.Exists("/dev")
+        && Directory.EnumerateFileSystemEntries("/dev", "neuron*").Any(path => char.IsAsciiDigit(path[^1]));
 
     /// <summary>Variables with the target added, where there is no device and none was named.</summary>
     public static IReadOnlyDictionary<string, string>? WithoutDevice(IReadOnlyDictionary<string, string>? variables)
     {
-        if (HasDevice || Environment.GetEnvironmentVariable(Variable) is { Length: > 0 } || variables?.ContainsKey(Variable) == true) return variables;
+        if (HasDevice || Environment.GetEnvironmentVariable(Variable) is { Length: > 0 } || variables?.ContainsKey(Variable) == true)
+            return variables;
         return new Dictionary<string, string>(variables ?? new Dictionary<string, string>()) { [Variable] = Inf2 };
     }
 }

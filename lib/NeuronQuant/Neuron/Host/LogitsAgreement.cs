@@ -4,7 +4,8 @@ namespace NeuronQuant.Neuron;
 
 /// <summary>Whether two sets of logits after one prompt are of the same model.</summary>
 /// <remarks>
-/// Cosine: of the two vectors less their means, since a constant changes no probability. A device that multiplies in bf16 stays above 0.999 on a small
+/// Cosine: of the two vectors less their means, since a constant changes no probability. A device that multiplies in bf16 stays above 0.999 on a
+/// small
 /// model; codes taken for weights, a scale on the wrong row or a module quantized on one side only fall far below the bound. It is a bound for the
 /// same codes, not for comparing a quantized model with its original.
 /// </remarks>

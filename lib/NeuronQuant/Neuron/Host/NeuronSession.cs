@@ -29,7 +29,8 @@ public sealed class NeuronSession : ILanguageModel, IAsyncDisposable
         (_host, Setup, ModelPath, Environment, _options) = (host, setup, modelPath, environment, options);
         _cache = new CompileCache(options.CacheFolder);
         Name = $"{Path.GetFileName(Path.TrimEndingDirectorySeparator(Path.GetFullPath(modelPath)))} on Neuron, "
-            + $"{(setup.Config.Quantized ? $"{setup.Config.QuantizationDtype} {setup.Config.QuantizationType}" : "bf16")}, {setup.Config.ModulesToNotConvert.Count} exclusions, graph {CompileCache.KeyOf(setup, modelPath)}";
+            + $"{(setup.Config.Quantized ? $"{setup.Config.QuantizationDtype} {setup.Config.QuantizationType}" : "bf16")}, "
+            + $"{setup.Config.ModulesToNotConvert.Count} exclusions, graph {CompileCache.KeyOf(setup, modelPath)}";
     }
 
     /// <summary>What was checked and is run.</summary>
@@ -63,17 +64,26 @@ public sealed class NeuronSession : ILanguageModel, IAsyncDisposable
     /// <param name="options">where graphs are kept</param>
     /// <param name="cancellation">ends the call and the host</param>
     /// <exception cref="NeuronRunException">the configuration has errors, or Python lacks something</exception>
-    public static async Task<NeuronSession> Start(IPythonHost host, NeuronSetup setup, string modelPath, SessionOptions options, CancellationToken cancellation = default)
+    public static async Task<NeuronSession> Start(IPythonHost host, NeuronSetup setup, string modelPath, SessionOptions options,
+        CancellationToken cancellation = default)
     {
         try
         {
             Refuse(setup, modelPath);
-            var environment = (await host.Call("environment", [], options.Log, cancellation).ConfigureAwait(false)).Read<NeuronEnvironment>("environment");
+            var environment = (await host.Call("environment", [], options.Log, cancellation).ConfigureAwait(false)).Read<NeuronEnvironment>(
+                "environment");
             CheckMachine(setup, environment);
             var session = new NeuronSession(host, setup, modelPath, environment, options);
-            await session.Call("set_environment", new JsonObject { ["variables"] = Variables(setup, environment) }, cancellation).ConfigureAwait(false);
+            await session.Call("set_environment", new JsonObject { ["variables"] = Variables(setup, environment) }, cancellation)
+                .ConfigureAwait(false);
             session.Target = Chip(environment, await session.Call("target", [], cancellation).ConfigureAwait(false));
-            await session.Call("open", new JsonObject { ["model_path"] = modelPath, ["neuron_config"] = setup.Config.ToJsonObject(), ["model_class"] = setup.ModelClass }, cancellation).ConfigureAwait(false);
+            var opening = new JsonObject
+            {
+                ["model_path"] = modelPath,
+                ["neuron_config"] = setup.Config.ToJsonObject(),
+                ["model_class"] = setup.ModelClass,
+            };
+            await session.Call("open", opening, cancellation).ConfigureAwait(false);
             return session;
         }
         catch
@@ -88,30 +98,41 @@ public sealed class NeuronSession : ILanguageModel, IAsyncDisposable
     public async Task<bool> Compile(CancellationToken cancellation = default)
     {
         bool reused;
-        (CompiledPath, reused) = await _cache.GetOrCompile(Setup, ModelPath, folder => Call("compile", Folder(folder), cancellation)).ConfigureAwait(false);
+        (CompiledPath, reused) = await _cache.GetOrCompile(Setup, ModelPath, folder => Call("compile", Folder(folder), cancellation))
+            .ConfigureAwait(false);
         return reused;
     }
 
     /// <summary>Loads graph and weights onto the device.</summary>
-    /// <exception cref="NeuronRunException">there is no device, it is busy, its memory is too small, or the folder contradicts the configuration</exception>
+    /// <exception cref="NeuronRunException">there is no device, it is busy, its memory is too small, or the folder contradicts the
+    /// configuration</exception>
     public async Task Load(CancellationToken cancellation = default)
     {
         if (_options.NeedDevice && Environment.Devices.Count == 0)
-            throw new NeuronRunException(NeuronFailure.NoDevice, "load", "this machine has no Neuron device.", "Run on an Inf2 instance; compiling, checking and planning work without one.");
+            throw new NeuronRunException(NeuronFailure.NoDevice, "load", "this machine has no Neuron device.",
+                "Run on an Inf2 instance; compiling, checking and planning work without one.");
         if (CompiledPath is null) await Compile(cancellation).ConfigureAwait(false);
         await Call("load", Folder(CompiledPath!), cancellation).ConfigureAwait(false);
     }
 
     /// <inheritdoc/>
-    public async Task<IReadOnlyList<Generation>> Generate(IReadOnlyList<string> prompts, GenerationSettings settings, CancellationToken cancellation = default)
+    public async Task<IReadOnlyList<Generation>> Generate(IReadOnlyList<string> prompts, GenerationSettings settings,
+        CancellationToken cancellation = default)
     {
-        var answer = await Call("generate", new JsonObject { ["prompts"] = Texts(prompts), ["max_new_tokens"] = settings.MaxNewTokens, ["stops"] = Texts(settings.Stops) }, cancellation).ConfigureAwait(false);
+        var request = new JsonObject
+        {
+            ["prompts"] = Texts(prompts),
+            ["max_new_tokens"] = settings.MaxNewTokens,
+            ["stops"] = Texts(settings.Stops),
+        };
+        var answer = await Call("generate", request, cancellation).ConfigureAwait(false);
         return [.. answer["answers"]!.AsArray().Select(item => new Generation(settings.Cut((string)item!["text"]!), (bool)item["truncated"]!))];
     }
 
     /// <inheritdoc/>
     public Task<IReadOnlyList<Likelihood>> Score(IReadOnlyList<Continuation> requests, CancellationToken cancellation = default) =>
-        throw new EvaluationException(EvaluationFailure.NotOffered, Name, "a task that scores given texts", "one that generates", "The compiled graph gives logits of new tokens only: grade with gsm8k, or score on the engine.");
+        throw new EvaluationException(EvaluationFailure.NotOffered, Name, "a task that scores given texts", "one that generates",
+            "The compiled graph gives logits of new tokens only: grade with gsm8k, or score on the engine.");
 
     /// <summary>Runs benchmark_sampling.</summary>
     public async Task<BenchmarkReport> Benchmark(int runs = 20, CancellationToken cancellation = default)
@@ -123,7 +144,8 @@ public sealed class NeuronSession : ILanguageModel, IAsyncDisposable
     /// <summary>Logits of the new tokens after each prompt: [prompt][token][vocabulary].</summary>
     public async Task<IReadOnlyList<float[][]>> Logits(IReadOnlyList<string> prompts, int maxNewTokens = 1, CancellationToken cancellation = default)
     {
-        var answer = await Call("logits", new JsonObject { ["prompts"] = Texts(prompts), ["max_new_tokens"] = maxNewTokens }, cancellation).ConfigureAwait(false);
+        var answer = await Call("logits", new JsonObject { ["prompts"] = Texts(prompts), ["max_new_tokens"] = maxNewTokens }, cancellation)
+            .ConfigureAwait(false);
         return [.. answer["rows"]!.AsArray().Select(row => row!["logits"]!.Read<float[][]>("logits"))];
     }
 
@@ -138,7 +160,8 @@ public sealed class NeuronSession : ILanguageModel, IAsyncDisposable
     }
 
     /// <summary>How far greedy continuations agree with expected token ids, such as those of the bf16 model.</summary>
-    public async Task<AgreementReport> Agreement(IReadOnlyList<string> prompts, IReadOnlyList<int[]> expected, int maxNewTokens, CancellationToken cancellation = default) =>
+    public async Task<AgreementReport> Agreement(IReadOnlyList<string> prompts, IReadOnlyList<int[]> expected, int maxNewTokens,
+        CancellationToken cancellation = default) =>
         (await Call("agreement", new JsonObject
         {
             ["prompts"] = Texts(prompts),
@@ -176,22 +199,29 @@ public sealed class NeuronSession : ILanguageModel, IAsyncDisposable
     /// <summary>Ends Python and everything that it started.</summary>
     public ValueTask DisposeAsync() => _host.DisposeAsync();
 
-    private Task<JsonNode> Call(string name, JsonObject arguments, CancellationToken cancellation) => _host.Call(name, arguments, _options.Log, cancellation);
+    private Task<JsonNode> Call(string name, JsonObject arguments, CancellationToken cancellation) =>
+        _host.Call(name, arguments, _options.Log, cancellation);
 
     private static void Refuse(NeuronSetup setup, string modelPath)
     {
         var report = NeuronConfigCheck.Run(setup with { Environment = Merged(setup) }, ModelConfig.Read(Path.Combine(modelPath, "config.json")));
         if (!report.Passed)
-            throw new NeuronRunException(NeuronFailure.ConfigRefused, "check", $"the configuration has {report.Errors.Count()} errors, the first: {report.Errors.First()}", "Correct it; nq neuron check lists all of them.");
+            throw new NeuronRunException(NeuronFailure.ConfigRefused, "check",
+                $"the configuration has {report.Errors.Count()} errors, the first: {report.Errors.First()}",
+                "Correct it; nq neuron check lists all of them.");
     }
 
     private static void CheckMachine(NeuronSetup setup, NeuronEnvironment environment)
     {
         if (!environment.HasNxdi)
-            throw new NeuronRunException(NeuronFailure.NxdiMissing, "environment", $"neuronx_distributed_inference is not installed in {environment.Executable} (Python {environment.Python}{(TooNew(environment.Python) ? "; its packages are for 3.10 to 3.12" : "")}).",
+            throw new NeuronRunException(NeuronFailure.NxdiMissing, "environment", "neuronx_distributed_inference is not installed in "
+                + $"{environment.Executable} (Python "
+                + $"{environment.Python}{(TooNew(environment.Python) ? "; its packages are for 3.10 to 3.12" : "")}).",
                 "Create the environment of environment.yml, or name the Neuron image's interpreter with NEURON_PYTHON or the host's option.");
         if (environment.Sdk is { } found && found != $"{setup.Sdk}")
-            throw new NeuronRunException(NeuronFailure.WrongSdk, "environment", $"SDK {found} is installed, but the configuration was checked for {setup.Sdk}.", $"Install {setup.Sdk}, or check the configuration with --sdk {found}.");
+            throw new NeuronRunException(NeuronFailure.WrongSdk, "environment",
+                $"SDK {found} is installed, but the configuration was checked for {setup.Sdk}.",
+                $"Install {setup.Sdk}, or check the configuration with --sdk {found}.");
     }
 
     private static bool TooNew(string python) => Version.TryParse(python, out var version) && version >= new Version(3, 13);
@@ -202,9 +232,11 @@ public sealed class NeuronSession : ILanguageModel, IAsyncDisposable
 
     private static JsonObject Variables(NeuronSetup setup, NeuronEnvironment environment)
     {
-        var variables = Merged(setup).Where(pair => pair.Key.StartsWith("NEURON", StringComparison.Ordinal) || pair.Key.StartsWith("XLA", StringComparison.Ordinal)
+        var variables = Merged(setup).Where(pair => pair.Key.StartsWith("NEURON", StringComparison.Ordinal)
+            || pair.Key.StartsWith("XLA", StringComparison.Ordinal)
             || setup.Config.RequiredEnvironment.ContainsKey(pair.Key)).ToDictionary();
-        if (environment.Devices.Count == 0 && environment.Variables?.ContainsKey(HostTarget.Variable) != true) variables.TryAdd(HostTarget.Variable, HostTarget.Inf2);
+        if (environment.Devices.Count == 0 && environment.Variables?.ContainsKey(HostTarget.Variable) != true)
+            variables.TryAdd(HostTarget.Variable, HostTarget.Inf2);
         return new JsonObject(variables.Select(pair => KeyValuePair.Create(pair.Key, (JsonNode?)JsonValue.Create(pair.Value))));
     }
 
@@ -213,7 +245,8 @@ public sealed class NeuronSession : ILanguageModel, IAsyncDisposable
     {
         string target = (string)answer["target"]!;
         if (environment.Devices.Count > 0 || target == HostTarget.Inf2) return target;
-        throw new NeuronRunException(NeuronFailure.NoTarget, "target", $"{HostTarget.Variable} says '{target}': the graph would not load on Inferentia2.",
+        throw new NeuronRunException(NeuronFailure.NoTarget, "target",
+            $"{HostTarget.Variable} says '{target}': the graph would not load on Inferentia2.",
             $"Set {HostTarget.Variable}={HostTarget.Inf2}, or leave it out.");
     }
 

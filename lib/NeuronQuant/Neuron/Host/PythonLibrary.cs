@@ -38,7 +38,8 @@ internal sealed record PythonLibrary(string Program, string File, string Version
             return (null, $"pythonnet runs Python 3.10 to 3.14, and this is {version}");
         if (file.Length == 0)
             return (null, promised.Length == 0 ? $"Python {version} was built without a shared library"
-                : $"the library of Python {version}, {promised}, is not installed (Debian and Ubuntu: the package libpython{number.Major}.{number.Minor})");
+                : $"the library of Python {version}, {promised}, is not installed (Debian and Ubuntu: the package "
+                + $"libpython{number.Major}.{number.Minor})");
         // pythonnet remembers a library that it could not load for ever, so it is tried first.
         if (NativeLibrary.TryLoad(file, out _)) return (new PythonLibrary(program, file, version), "");
         string foreign = ElfHeader.ForeignMachine(file) is { } machine ? $": it is for {machine}, and this process is {ElfHeader.ThisMachine}" : "";
@@ -51,7 +52,13 @@ internal sealed record PythonLibrary(string Program, string File, string Version
         limit.CancelAfter(Patience);
         try
         {
-            using var process = Process.Start(new ProcessStartInfo(program, ["-I", "-c", Question]) { RedirectStandardOutput = true, RedirectStandardError = true, RedirectStandardInput = true })!;
+            var start = new ProcessStartInfo(program, ["-I", "-c", Question])
+            {
+                RedirectStandardOutput = true,
+                RedirectStandardError = true,
+                RedirectStandardInput = true,
+            };
+            using var process = Process.Start(start)!;
             process.StandardInput.Close();
             try
             {
@@ -65,7 +72,8 @@ internal sealed record PythonLibrary(string Program, string File, string Version
                 if (!process.HasExited) process.Kill(entireProcessTree: true);
             }
         }
-        catch (Exception error) when (error is JsonException or System.ComponentModel.Win32Exception || (error is OperationCanceledException && !cancellation.IsCancellationRequested))
+        catch (Exception error) when (error is JsonException or System.ComponentModel.Win32Exception
+            || (error is OperationCanceledException && !cancellation.IsCancellationRequested))
         {
             return null; // No Python at all: the child process finds the same, and says it better.
         }

@@ -30,7 +30,8 @@ public static class PythonProbe
     /// <param name="cancellation">ends what was started</param>
     public static async Task<IReadOnlyList<PythonFinding>> Run(ChildProcessOptions options, CancellationToken cancellation = default) =>
     [
-        await Try(Child, async () => (await ChildProcessHost.Start(options, cancellation).ConfigureAwait(false), ""), cancellation).ConfigureAwait(false),
+        await Try(Child, async () => (await ChildProcessHost.Start(options, cancellation).ConfigureAwait(false), ""), cancellation)
+            .ConfigureAwait(false),
         await Twice(options, cancellation).ConfigureAwait(false),
     ];
 

@@ -1,8 +1,8 @@
 """The two 8-bit floats of torch 2.1 and newer, for a torch that lacks them: what tensor.to(torch.float8_e4m3fn) gives, as bytes.
 
 A second reading, by table: every finite value of the type is listed from its definition, and a number gets the nearest one; of two that are equally
-near, the one with the even code. NxD clamps before it casts (quantization_utils.py:137 and :150 in v2.28.0), so what lies beyond the largest value never
-comes here.
+near, the one with the even code. NxD clamps before it casts (quantization_utils.py:137 and :150 in v2.28.0), so what lies beyond the largest value
+never comes here.
 """
 import torch
 

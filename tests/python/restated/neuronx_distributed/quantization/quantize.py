@@ -3,7 +3,8 @@ from neuronx_distributed.parallel_layers import layers
 from neuronx_distributed.quantization import quantization_layers
 
 # quantization_mappings.py:11-16
-MAPPING = {layers.ColumnParallelLinear: quantization_layers.QuantizedColumnParallel, layers.RowParallelLinear: quantization_layers.QuantizedRowParallel}
+MAPPING = {layers.ColumnParallelLinear: quantization_layers.QuantizedColumnParallel,
+           layers.RowParallelLinear: quantization_layers.QuantizedRowParallel}
 
 
 def convert(module, q_config=None, inplace=False, mapping=None, include=None, modules_to_not_convert=None):

@@ -65,7 +65,8 @@ class Attention(nn.Module):
         def split(projection, count):
             return projection(x).view(x.shape[0], x.shape[1], count, self.width).transpose(1, 2)
 
-        query, key = (self.rotated(split(one, count), positions) for one, count in ((self.qkv_proj.q_proj, self.heads), (self.qkv_proj.k_proj, self.groups)))
+        query = self.rotated(split(self.qkv_proj.q_proj, self.heads), positions)
+        key = self.rotated(split(self.qkv_proj.k_proj, self.groups), positions)
         value = split(self.qkv_proj.v_proj, self.groups)
         key, value = (tensor.repeat_interleave(self.heads // self.groups, dim=1) for tensor in (key, value))
         scores = query @ key.transpose(2, 3) / self.width ** 0.5

@@ -23,7 +23,8 @@ class DecoderModelInstance:
         neuron = self.config.neuron_config
         self.module = self.model_cls(self.config).eval()
         if neuron.quantized:
-            q_config = {"quantized_dtype": {"int8": torch.int8}[neuron.quantization_dtype], "per_channel": neuron.quantization_type == "per_channel_symmetric"}
+            q_config = {"quantized_dtype": {"int8": torch.int8}[neuron.quantization_dtype],
+                        "per_channel": neuron.quantization_type == "per_channel_symmetric"}
             convert(self.module, q_config=q_config, inplace=True, modules_to_not_convert=neuron.modules_to_not_convert)
 
 
