@@ -31,6 +31,16 @@ internal static unsafe class PassesBenchmark
             .Add("NeuronQuant", () => { foreach (var w in weights) ModuleMetrics.Measure(module, WeightMatrix.OfBf16("w", w, Rows, Columns)); });
         var quantization = new Measurement("int8 per channel, in memory", "GB/s of bf16 input", bytes)
             .Add("NeuronQuant", () => { for (int m = 0; m < matrices; m++) RoundToNearest.QuantizeInto(WeightMatrix.OfBf16("w", weights[m], Rows, Columns), Grid.Nxd(), Granularity.PerChannelSymmetric, codes[m], scales); });
+        foreach (var grid in new[] { Grid.Nxd(4).InGroups(64), Grid.Asymmetric(4), Grid.Asymmetric(4).InGroups(128) })
+        {
+            var (many, zeros) = (Pinned<float>(Rows * grid.GroupsIn(Columns)), Pinned<float>(Rows * grid.GroupsIn(Columns)));
+            quantization.Add($"NeuronQuant, {grid}", () =>
+            {
+                for (int m = 0; m < matrices; m++)
+                    RoundToNearest.QuantizeInto(WeightMatrix.OfBf16("w", weights[m], Rows, Columns), grid, Granularity.PerChannelSymmetric, codes[m], many,
+                        zeroPoints: zeros);
+            });
+        }
         foreach (var peer in peers)
         {
             var all = (delegate* unmanaged<ushort*, int, int, double*, void>)peer.Function("sensitivity");

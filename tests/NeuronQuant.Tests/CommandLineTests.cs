@@ -51,6 +51,8 @@ public sealed class CommandLineTests
     [InlineData("kernel install --prefix _")]
     [InlineData("kernel install --name _")]
     [InlineData("quantize MODEL --out x --keep _")]
+    [InlineData("quantize MODEL --out x --group _")]
+    [InlineData("sensitivity MODEL --bits _")]
     public async Task An_empty_value_is_a_usage_error(string arguments)
     {
         var (code, output, error) = await Nq.Run([.. arguments.Split(' ').Select(word => word switch { "MODEL" => Model, "_" => "", "__" => "  ", _ => word })]);
@@ -73,6 +75,26 @@ public sealed class CommandLineTests
         string file = line[(line.IndexOf(mark, StringComparison.Ordinal) + mark.Length)..].Trim();
         Assert.Contains($"   at {typeof(TargetGuard).FullName}.{nameof(TargetGuard.AreSame)}", File.ReadAllText(file), StringComparison.Ordinal);
         File.Delete(file);
+    }
+
+    [Theory]
+    [InlineData("--bits 4", 1, "these have 4. Write layout fake")]
+    [InlineData("--group 64", 1, "every 64 columns have their own")]
+    [InlineData("--asymmetric", 1, "NxDI has no zero points")]
+    [InlineData("--layout fake --bits 9", 2, "give 2 to 8")]
+    [InlineData("--layout fake --bits four", 2, "'four'")]
+    [InlineData("--layout fake --group 48", 2, "'48'")]
+    [InlineData("--layout fake --grid half --asymmetric", 2, "Give one of them")]
+    [InlineData("--layout compressed-tensors --bits 4", 1, "Use layout auto-round")]
+    [InlineData("--layout auto-round --bits 3", 1, "4 and 8 bits")]
+    [InlineData("--layout auto-round --format f8e4m3", 1, "int8 per_channel_symmetric")]
+    public async Task A_grid_that_a_layout_does_not_hold_is_refused_with_the_reason(string options, int expected, string reason)
+    {
+        string target = Path.Combine(Path.GetTempPath(), $"neuronquant-{Guid.NewGuid():N}");
+        var (code, output, error) = await Nq.Run(["quantize", Model, "--out", target, .. options.Split(' ')]);
+        Assert.Equal(expected, code);
+        Assert.Contains(reason, error + output, StringComparison.Ordinal);
+        Assert.False(Directory.Exists(target));
     }
 
     [Theory]

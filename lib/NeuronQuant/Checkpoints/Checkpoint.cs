@@ -17,7 +17,7 @@ public sealed partial class Checkpoint : IDisposable
 {
     private readonly Dictionary<string, SafetensorsFile> _files;
     private readonly Dictionary<string, TensorInfo> _tensors;
-    private readonly Dictionary<string, ScaledTensor> _scaled;
+    private readonly Dictionary<string, IComputedTensor> _scaled;
     private readonly Lazy<ModelConfig> _config;
     private readonly Lazy<HeadTie> _headTie;
     private bool _disposed;
@@ -26,7 +26,7 @@ public sealed partial class Checkpoint : IDisposable
         SourceScheme? scheme = null)
     {
         (Path, Source, Notes, Scheme) = (path, source, [.. notes], scheme);
-        _scaled = (scheme?.Scaled ?? []).ToDictionary(weight => weight.Values.Name, StringComparer.Ordinal);
+        _scaled = (scheme?.Computed ?? []).ToDictionary(weight => weight.Values.Name, StringComparer.Ordinal);
         _files = files.ToDictionary(file => file.Path);
         _tensors = tensors.ToDictionary(tensor => tensor.Name, StringComparer.Ordinal);
         Tensors = [.. _tensors.Values.Order(Comparer<TensorInfo>.Create((x, y) => ModuleName.CompareTensors(x.Name, y.Name)))];

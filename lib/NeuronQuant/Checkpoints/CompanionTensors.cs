@@ -4,7 +4,8 @@ namespace NeuronQuant.Checkpoints;
 /// <remarks>
 /// Scales whose product with the code is the weight: weight_scale (compressed-tensors, ModelOpt, fbgemm), weight_scale_inv (DeepSeek; despite
 /// its name it multiplies), scale (NxD). Scales of activations and of the cache concern the runtime that wrote them, not the weight. The rest
-/// marks a scheme that is no such product: GPTQ and AWQ pack integers into qweight, bitsandbytes needs its tables, fp4 two scales.
+/// marks a scheme that is no such product: AWQ packs integers in its own order, bitsandbytes needs its tables, fp4 two scales. GPTQ's and auto-round's
+/// packing is one, where the config says how and the tensors bear it out: see <see cref="PackedTensor"/>, which is asked first.
 /// </remarks>
 internal static class CompanionTensors
 {

@@ -4,7 +4,8 @@ namespace NeuronQuant.Checkpoints;
 /// <remarks>
 /// compressed-tensors, ModelOpt, fbgemm and DeepSeek's "fp8" store a weight as code and scale whose product is the weight; that they
 /// are said here does not make it so, the tensors decide (see <see cref="SourceScheme"/>). Any other method is refused: its codes are packed,
-/// shifted or rotated. compressed-tensors wrote compression_config before it wrote quantization_config. ModelOpt writes hf_quant_config.json
+/// shifted or rotated; but GPTQ and auto-round say how theirs are packed, and where each weight bears it out they are read. compressed-tensors
+/// wrote compression_config before it wrote quantization_config. ModelOpt writes hf_quant_config.json
 /// ("quantization": {"quant_algo": "FP8"}), and newer releases also the same fields into config.json. Names as of vLLM 0.11,
 /// model_executor/layers/quantization, and transformers 4.57, quantizers/auto.py.
 /// </remarks>
@@ -13,6 +14,9 @@ namespace NeuronQuant.Checkpoints;
 /// <param name="Block">Rows and columns that share a scale, where the files say so.</param>
 internal sealed record DeclaredQuantization(string Name, bool IsExact, (int Rows, int Columns)? Block)
 {
+    /// <summary>How integers are packed, for GPTQ and auto-round; null where that is not said, or is not known here.</summary>
+    public Packing? Packing { get; private init; }
+
     private const string ModelOptFile = "hf_quant_config.json";
     private const long LargestFile = 64_000_000; // Bytes; a list of every module of a large mixture of experts has some.
 
@@ -47,7 +51,9 @@ internal sealed record DeclaredQuantization(string Name, bool IsExact, (int Rows
             "fbgemm-fp8" => new DeclaredQuantization("fbgemm fp8", true, null),
             "fp8" => new DeclaredQuantization("fp8", true, Pair(fields, "weight_block_size")),
             null => new DeclaredQuantization("an unnamed method", false, null),
-            "gptq" or "awq" => Bits(method.ToUpperInvariant(), fields),
+            "gptq" => Bits("GPTQ", fields) with { Packing = Gptq(fields) },
+            "awq" => Bits("AWQ", fields),
+            "auto-round" or "intel/auto-round" => Bits("auto-round", fields) with { Packing = AutoRound(fields) },
             "bitsandbytes" => new DeclaredQuantization(
                 $"bitsandbytes ({(fields.OptionalFlag("load_in_4bit") ?? false ? "4 bits" : "8 bits")})", false, null),
             _ => Bits(method, fields),
@@ -56,6 +62,28 @@ internal sealed record DeclaredQuantization(string Name, bool IsExact, (int Rows
 
     private static DeclaredQuantization Bits(string method, ConfigFields fields) =>
         new(fields.OptionalInteger("bits") is int bits ? $"{method} ({bits} bits)" : method, false, null);
+
+    private static Packing? Gptq(ConfigFields fields) => fields.OptionalText("checkpoint_format") switch
+    {
+        null or "gptq" => PackingOf(fields, zeroIsLessOne: true),
+        "gptq_v2" => PackingOf(fields, zeroIsLessOne: false),
+        _ => null,
+    };
+
+    // auto-round's own packing, which older releases used for zero points and wrote as backend, stores them as they are; without either name
+    // only symmetric weights are known to be GPTQ's.
+    private static Packing? AutoRound(ConfigFields fields)
+    {
+        if (fields.OptionalText("data_type") is not (null or "int")) return null;
+        string? format = fields.OptionalText("packing_format"), backend = fields.OptionalText("backend");
+        bool isGptq = format is not null ? format == "auto_round:auto_gptq"
+            : backend is not null ? backend.Contains("gptq", StringComparison.Ordinal) : fields.OptionalFlag("sym") is true;
+        return isGptq ? PackingOf(fields, zeroIsLessOne: true) : null;
+    }
+
+    private static Packing? PackingOf(ConfigFields fields, bool zeroIsLessOne) =>
+        fields.OptionalInteger("bits") is int bits and (2 or 4 or 8) && fields.OptionalInteger("group_size") is int group and (-1 or > 0)
+            ? new Packing(bits, group, fields.OptionalFlag("desc_act") ?? false, zeroIsLessOne) : null;
 
     // A transform is a rotation that the runtime applies between layers, and a sparse file keeps only some weights: no product either way.
     private static DeclaredQuantization CompressedTensors(ConfigFields fields)

@@ -9,7 +9,7 @@ namespace NeuronQuant.Checkpoints;
 /// asked for, and only the scales, 1/128 of the columns at most, stay in memory. Source: vLLM 0.11, quantization/fp8.py and
 /// modelopt.py; DeepSeek-V3, inference/fp8_cast_bf16.py.
 /// </remarks>
-internal sealed class ScaledTensor
+internal sealed class ScaledTensor : IComputedTensor
 {
     private const int UsualBlock = 128; // DeepSeek's, Qwen's and ModelOpt's.
     private const long Whole = 1L << 40; // Beyond any row or column: all of them share.
@@ -31,6 +31,9 @@ internal sealed class ScaledTensor
 
     /// <summary>The scales in the file.</summary>
     public TensorInfo Scale { get; }
+
+    /// <inheritdoc/>
+    public IEnumerable<TensorInfo> Companions => [Scale];
 
     /// <summary>The weight as it is read: name, shape and place of the codes, in bf16.</summary>
     public TensorInfo Values { get; }

@@ -6,12 +6,13 @@ namespace NeuronQuant.Checkpoints;
 /// <remarks>
 /// The tensors decide, config.json and hf_quant_config.json are held against them. Refused is what is not known to be a product: a method
 /// that is not of the list, a companion tensor that marks another scheme, a code without a scale, a float weight beside one, a linear
-/// module that has tensors but no weight. A weight is never read as its bare code, and no module is left out of a profile because of
-/// how it is stored: <see cref="Checkpoint.Open"/> throws instead.
+/// module that has tensors but no weight. Packed integers are read where their config says how and every column lies in its group. A weight is
+/// never read as its bare code, and no module is left out of a profile because of how it is stored: <see cref="Checkpoint.Open"/> throws instead.
 /// </remarks>
 public sealed class SourceScheme
 {
-    private readonly List<ScaledTensor> _scaled = [];
+    private readonly List<IComputedTensor> _scaled = [];
+    private readonly Dictionary<string, (PackedTensor? Weight, string? Obstacle)> _packed = new(StringComparer.Ordinal);
     private readonly HashSet<string> _consumed = new(StringComparer.Ordinal);
     private readonly Checkpoint _stored;
     private readonly DeclaredQuantization? _declared;
@@ -19,6 +20,9 @@ public sealed class SourceScheme
     private SourceScheme(Checkpoint stored)
     {
         (_stored, _declared) = (stored, DeclaredQuantization.Read(stored.ConfigPath));
+        if (_declared?.Packing is { } packing)
+            foreach (var tensor in stored.Tensors.Where(tensor => tensor.Name.EndsWith(".qweight", StringComparison.Ordinal)))
+                _packed[Stem(tensor)] = PackedTensor.Of(stored, tensor, packing);
         Refusal = FindRefusal();
         if (Refusal is null) Pair();
     }
@@ -43,7 +47,7 @@ public sealed class SourceScheme
                     + $"({(_declared is null ? "no config names the method" : _declared.Name)}). What quantization lost before stays lost.";
             else if (Refusal is null && _declared is not null)
                 yield return $"the config names {_declared.Name}, but every weight is floating point: they are read as they lie.";
-            int left = _consumed.Count - _scaled.Count;
+            int left = _consumed.Count - _scaled.Sum(weight => weight.Companions.Count());
             if (left > 0)
                 yield return $"{left} scales of activations or of the cache are left out: they concern the runtime that they were made for.";
         }
@@ -51,7 +55,14 @@ public sealed class SourceScheme
 
     internal long StoredBytes => _stored.ByteCount;
 
-    internal IReadOnlyList<ScaledTensor> Scaled => _scaled;
+    /// <summary>Every weight that is computed.</summary>
+    internal IReadOnlyList<IComputedTensor> Computed => _scaled;
+
+    /// <summary>Those that lie as codes and scales, a byte a code.</summary>
+    internal IReadOnlyList<ScaledTensor> Scaled => [.. _scaled.OfType<ScaledTensor>()];
+
+    /// <summary>Those that lie as packed integers.</summary>
+    internal IReadOnlyList<PackedTensor> Packed => [.. _scaled.OfType<PackedTensor>()];
 
     private string RefusedName { get; set; } = "";
 
@@ -73,6 +84,11 @@ public sealed class SourceScheme
 
     private void Pair()
     {
+        foreach (var weight in _packed.Values.Select(packed => packed.Weight).OfType<PackedTensor>())
+        {
+            _scaled.Add(weight);
+            _consumed.UnionWith(weight.Companions.Select(tensor => tensor.Name));
+        }
         try
         {
             foreach (var tensor in _stored.Tensors.Where(tensor => IsCode(tensor) && tensor.Name.EndsWith(".weight", StringComparison.Ordinal)))
@@ -97,8 +113,8 @@ public sealed class SourceScheme
     {
         foreach (var tensor in _stored.Tensors)
             if (SchemeOf(tensor) is { } scheme)
-                return Refuse(_declared is { IsExact: false } ? _declared.Name : scheme, tensor);
-        if (_declared is not { IsExact: false }) return null;
+                return Refuse(_declared is { IsExact: false } ? _declared.Name : scheme, tensor, Why(tensor));
+        if (_declared is not { IsExact: false } || _packed.Count > 0) return null;
         var first = _stored.Tensors.FirstOrDefault(tensor =>
             ModuleName.OfTensor(tensor.Name, out string parameter).IsLinear && parameter == "weight");
         return Refuse(_declared.Name, first ?? _stored.Tensors.FirstOrDefault(),
@@ -109,12 +125,19 @@ public sealed class SourceScheme
     private string? SchemeOf(TensorInfo tensor)
     {
         var module = ModuleName.OfTensor(tensor.Name, out string parameter);
+        if (_packed.GetValueOrDefault(Stem(tensor)).Weight is { } packed && (tensor == packed.Code || packed.Companions.Contains(tensor)))
+            return null;
         if (CompanionTensors.Scheme(module, parameter) is { } marked) return marked;
         if (parameter == CompanionTensors.ZeroPoint && !IsZero(tensor)) return "codes with zero points";
         if (parameter == "weight" && (module.IsKnown || tensor.Shape.Length == 2)) return WeightScheme(tensor);
-        bool lacksWeight = module.IsLinear && _stored.Find(module, "weight") is null;
+        bool lacksWeight = module.IsLinear && _stored.Find(module, "weight") is null && _packed.GetValueOrDefault(Stem(tensor)).Weight is null;
         return lacksWeight && parameter != "bias" && !CompanionTensors.IsActivation(parameter) ? $"tensors named .{parameter} without a weight" : null;
     }
+
+    private string Why(TensorInfo tensor) =>
+        _packed.GetValueOrDefault(Stem(tensor)).Obstacle is { } obstacle ? $" {Stem(tensor)}qweight {obstacle}." : "";
+
+    private static string Stem(TensorInfo tensor) => tensor.Name[..(tensor.Name.LastIndexOf('.') + 1)];
 
     private string? WeightScheme(TensorInfo weight)
     {
@@ -145,7 +168,8 @@ public sealed class SourceScheme
         RefusedName = scheme;
         return new CheckpointException(CheckpointFailure.SourceQuantized, first?.File ?? _stored.Source, first?.Name,
             $"weights quantized already: {scheme}",
-            "floating point, or a scheme that is a product of code and scale (fp8 or int8 of compressed-tensors, ModelOpt, fbgemm, DeepSeek or NxD)",
+            "floating point, or a scheme that is a product of code and scale (fp8 or int8 of compressed-tensors, ModelOpt, fbgemm, DeepSeek or "
+            + "NxD; GPTQ and auto-round with their columns in order)",
             "Use the original checkpoint that it was made from; or dequantize it with the program that wrote it, save bf16, and use that folder." + hint);
     }
 

@@ -18,6 +18,9 @@ internal interface IElement<T> where T : unmanaged
 {
     static abstract float ToFloat(T element);
 
+    /// <summary>The largest magnitude; infinity or NaN when one is among them.</summary>
+    static abstract float AbsoluteMaximum(ReadOnlySpan<T> row);
+
     /// <summary>Thirty-two elements from index on, in an order of the implementation's own.</summary>
     static abstract (Vector512<float> A, Vector512<float> B) Load(ref readonly T first, nuint index);
 
@@ -29,6 +32,8 @@ internal readonly struct Bf16Element : IElement<ushort>
 {
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static float ToFloat(ushort element) => BFloat16.Decode(element);
+
+    public static float AbsoluteMaximum(ReadOnlySpan<ushort> row) => RowKernels.AbsoluteMaximum(row);
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static (Vector512<float> A, Vector512<float> B) Load(ref readonly ushort first, nuint index)
@@ -50,6 +55,8 @@ internal readonly struct FloatElement : IElement<float>
 {
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static float ToFloat(float element) => element;
+
+    public static float AbsoluteMaximum(ReadOnlySpan<float> row) => RowKernels.AbsoluteMaximum(row);
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static (Vector512<float> A, Vector512<float> B) Load(ref readonly float first, nuint index) =>

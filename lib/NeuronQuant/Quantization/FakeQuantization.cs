@@ -36,11 +36,14 @@ public static class FakeQuantization
         return new QuantizedWeight(weight.Name, grid, Granularity.PerChannelSymmetric, weight.Rows, weight.Columns, codes, scales);
     }
 
-    /// <summary>By rule R1 on a grid that NxDI shares, and by plain rounding on any other, whose codes the second rounding then moves.</summary>
+    /// <summary>
+    /// By rule R1 on a grid that NxDI shares, and by plain rounding on any other: fewer bits, groups, zero points, another divisor. Its codes the
+    /// second rounding moves, so such a file is for measuring in bf16.
+    /// </summary>
     public static QuantizedWeight OnGrid(WeightMatrix weight, Grid grid, CancellationToken cancellation = default) =>
         IsShared(grid) ? Exact(weight, grid, cancellation) : RoundToNearest.Quantize(weight, grid, Granularity.PerChannelSymmetric, cancellation);
 
-    private static bool IsShared(Grid grid) => grid is { Name: "nxd", Bits: 8 } || !grid.IsInteger;
+    internal static bool IsShared(Grid grid) => grid == Grid.Nxd() || grid == Grid.F8E4M3 || grid == Grid.F8E5M2;
 
     private static float ExactRow(WeightMatrix weight, int index, ReadOnlySpan<float> row, Grid grid, Span<byte> codes)
     {

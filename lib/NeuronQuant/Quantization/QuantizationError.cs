@@ -15,8 +15,26 @@ public sealed record QuantizationError(double MeanSquared, double? Sqnr, double 
     {
         if ((original.Rows, original.Columns) != (quantized.Rows, quantized.Columns))
             throw new QuantizationException(quantized.Name, $"[{quantized.Rows}, {quantized.Columns}] cannot be compared with [{original.Rows}, {original.Columns}].");
+        var sums = Add(default, original, quantized);
+        return sums.Over(original.Count);
+    }
+
+    /// <summary>What rounding to nearest loses on a grid, per channel or per group. A weight of any size streams through.</summary>
+    /// <param name="weight">[out, in]</param>
+    /// <param name="grid">any grid</param>
+    /// <param name="cancellation">checked between chunks</param>
+    /// <exception cref="QuantizationException">a weight is NaN or infinite</exception>
+    public static QuantizationError OfRounding(WeightMatrix weight, Grid grid, CancellationToken cancellation = default)
+    {
+        Sums sums = default;
+        foreach (var chunk in weight.Chunks(1 << 22)) sums = Add(sums, chunk, RoundToNearest.Quantize(chunk, grid, cancellation: cancellation));
+        return sums.Over(weight.Count);
+    }
+
+    private static Sums Add(Sums sums, WeightMatrix original, QuantizedWeight quantized)
+    {
         var (weights, restored) = (new float[original.Columns], new float[original.Columns]);
-        double energy = 0, errors = 0, largest = 0;
+        var (energy, errors, largest) = sums;
         for (int row = 0; row < original.Rows; row++)
         {
             original.ReadRow(row, weights);
@@ -27,7 +45,12 @@ public sealed record QuantizationError(double MeanSquared, double? Sqnr, double 
                 (energy, errors, largest) = (energy + (double)weights[i] * weights[i], errors + error * error, Math.Max(largest, Math.Abs(error)));
             }
         }
-        return new QuantizationError(errors / original.Count, errors > 0 ? 10 * Math.Log10(energy / errors) : null, largest);
+        return new Sums(energy, errors, largest);
+    }
+
+    private readonly record struct Sums(double Energy, double Errors, double Largest)
+    {
+        public QuantizationError Over(long count) => new(Errors / count, Errors > 0 ? 10 * Math.Log10(Energy / Errors) : null, Largest);
     }
 
     /// <summary>The line as HTML.</summary>

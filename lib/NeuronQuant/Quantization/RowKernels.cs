@@ -29,8 +29,10 @@ internal static class RowKernels
             second = Vector512.Max(second, Vector512.LoadUnsafe(ref first, i + 32) & mask);
         }
         best = Vector512.Max(best, second);
+        var half = Vector256.Max(best.GetLower(), best.GetUpper());
+        var quarter = Vector128.Max(half.GetLower(), half.GetUpper()); // Halving first: a group of 64 weights would wait for 32 lanes.
         ushort largest = 0;
-        for (int lane = 0; lane < 32; lane++) largest = Math.Max(largest, best[lane]);
+        for (int lane = 0; lane < 8; lane++) largest = Math.Max(largest, quarter[lane]);
         for (; i < n; i++) largest = Math.Max(largest, (ushort)(Unsafe.Add(ref first, i) & 0x7FFF));
         return Bf16Element.ToFloat(largest);
     }
@@ -51,39 +53,56 @@ internal static class RowKernels
     /// <summary>The smallest and the largest weight of a row of finite weights.</summary>
     public static (float Minimum, float Maximum) Extremes<T, TElement>(ReadOnlySpan<T> row) where T : unmanaged where TElement : IElement<T>
     {
-        var (minimum, maximum) = (float.PositiveInfinity, float.NegativeInfinity);
-        foreach (var element in row)
+        if (row.IsEmpty) return (0, 0);
+        ref T first = ref MemoryMarshal.GetReference(row);
+        var (least, most) = (Vector512.Create(float.PositiveInfinity), Vector512.Create(float.NegativeInfinity));
+        nuint i = 0, n = (nuint)row.Length;
+        for (; i + 32 <= n; i += 32)
         {
-            float value = TElement.ToFloat(element);
-            minimum = MathF.Min(minimum, value);
-            maximum = MathF.Max(maximum, value);
+            var (a, b) = TElement.Load(ref first, i);
+            least = Vector512.MinNative(least, Vector512.MinNative(a, b));
+            most = Vector512.MaxNative(most, Vector512.MaxNative(a, b));
         }
-        return row.IsEmpty ? (0, 0) : (minimum, maximum);
+        var (minimum, maximum) = (float.PositiveInfinity, float.NegativeInfinity);
+        var low = Vector256.MinNative(least.GetLower(), least.GetUpper());
+        var high = Vector256.MaxNative(most.GetLower(), most.GetUpper());
+        for (int lane = 0; lane < 8; lane++) (minimum, maximum) = (MathF.Min(minimum, low[lane]), MathF.Max(maximum, high[lane]));
+        for (; i < n; i++)
+        {
+            float value = TElement.ToFloat(Unsafe.Add(ref first, i));
+            (minimum, maximum) = (MathF.Min(minimum, value), MathF.Max(maximum, value));
+        }
+        return (minimum, maximum);
     }
 
-    /// <summary>codes = clamp(round-half-even(row * inverse), minimum, maximum).</summary>
-    public static void Quantize<T, TElement>(ReadOnlySpan<T> row, float inverse, int minimum, int maximum, Span<sbyte> codes)
+    /// <summary>codes = clamp(round-half-even(row * inverse) + zero, minimum, maximum).</summary>
+    public static void Quantize<T, TElement>(ReadOnlySpan<T> row, float inverse, int minimum, int maximum, Span<sbyte> codes, int zero = 0)
         where T : unmanaged where TElement : IElement<T>
     {
         ref T source = ref MemoryMarshal.GetReference(row);
         ref sbyte target = ref MemoryMarshal.GetReference(codes);
-        var (factor, low, high) = (Vector512.Create(inverse), Vector512.Create((float)minimum), Vector512.Create((float)maximum));
+        var bounds = new Bounds(inverse, minimum - zero, maximum - zero, zero);
         nuint i = 0, n = (nuint)row.Length;
         for (; i + 64 <= n; i += 64)
         {
             var (a, b) = TElement.Load(ref source, i);
             var (c, d) = TElement.Load(ref source, i + 32);
-            TElement.Pack(Integers(a, factor, low, high), Integers(b, factor, low, high), Integers(c, factor, low, high), Integers(d, factor, low, high))
-                .AsSByte().StoreUnsafe(ref target, i);
+            TElement.Pack(bounds.Integers(a), bounds.Integers(b), bounds.Integers(c), bounds.Integers(d)).AsSByte().StoreUnsafe(ref target, i);
         }
         for (; i < n; i++)
-            Unsafe.Add(ref target, i) = RowReference.Code(TElement.ToFloat(Unsafe.Add(ref source, i)) * inverse, minimum, maximum);
+            Unsafe.Add(ref target, i) = (sbyte)(zero + Math.Clamp(
+                MathF.Round(TElement.ToFloat(Unsafe.Add(ref source, i)) * inverse, MidpointRounding.ToEven), minimum - zero, maximum - zero));
     }
 
-    [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    private static Vector512<int> Integers(Vector512<float> values, Vector512<float> factor, Vector512<float> low, Vector512<float> high)
+    // Clamping before the zero point is added is the same, and the zero point costs nothing: it is in the number that takes the shift away.
+    private readonly struct Bounds(float inverse, int low, int high, int zero)
     {
-        var clamped = Vector512.MinNative(Vector512.MaxNative(values * factor, low), high);
-        return (clamped + Vector512.Create(Shifter)).AsInt32() - Vector512.Create(Shifter).AsInt32();
+        private readonly Vector512<float> _factor = Vector512.Create(inverse);
+        private readonly Vector512<float> _low = Vector512.Create((float)low), _high = Vector512.Create((float)high);
+        private readonly Vector512<int> _shift = Vector512.Create(BitConverter.SingleToInt32Bits(Shifter) - zero);
+
+        [MethodImpl(MethodImplOptions.AggressiveInlining)]
+        public Vector512<int> Integers(Vector512<float> values) =>
+            (Vector512.MinNative(Vector512.MaxNative(values * _factor, _low), _high) + Vector512.Create(Shifter)).AsInt32() - _shift;
     }
 }

@@ -16,9 +16,11 @@ internal static class RowReference
     public static sbyte Code(float value, int minimum, int maximum) =>
         (sbyte)Math.Clamp(MathF.Round(value, MidpointRounding.ToEven), minimum, maximum);
 
-    /// <summary>The code byte of one weight on a grid.</summary>
-    public static byte Code(float weight, float scale, Grid grid) => grid.Format switch
+    /// <summary>The code byte of one weight on a grid; the zero point is an integer, in codes.</summary>
+    public static byte Code(float weight, float scale, Grid grid, float zeroPoint = 0) => grid.Format switch
     {
+        Format.Int8 when zeroPoint != 0 =>
+            (byte)(sbyte)Math.Clamp(MathF.Round(weight * (1f / scale), MidpointRounding.ToEven) + zeroPoint, grid.Minimum, grid.Maximum),
         Format.Int8 => (byte)Code(grid.Signed ? weight / scale : weight * (1f / scale), grid.Minimum, grid.Maximum),
         Format.F8E4M3 => Float8E4M3.Encode(weight / scale),
         _ => Float8E5M2.Encode(weight / scale),

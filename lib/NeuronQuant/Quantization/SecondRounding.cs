@@ -41,9 +41,13 @@ public static class SecondRounding
     }
 
     /// <summary>Counts the codes in which two quantizations of the same weight differ.</summary>
-    /// <exception cref="QuantizationException">shapes, formats or widths differ</exception>
+    /// <exception cref="QuantizationException">shapes, formats or widths differ, or codes of one have zero points or scales for groups</exception>
     public static SecondRoundingResult Compare(QuantizedWeight intended, QuantizedWeight actual)
     {
+        foreach (var one in new[] { intended, actual })
+            if (one.Grid.HasZeroPoint || one.Groups > 1)
+                throw new QuantizationException(one.Name, $"codes on the grid '{one.Grid}' cannot be compared one by one: "
+                    + "the same code means another weight in each group. Compare the weights, with QuantizationError.Between.");
         if ((intended.Rows, intended.Columns, intended.Grid.Format, intended.Grid.Bits) != (actual.Rows, actual.Columns, actual.Grid.Format, actual.Grid.Bits))
             throw new QuantizationException(intended.Name,
                 $"[{intended.Rows}, {intended.Columns}] on {intended.Grid} cannot be compared with [{actual.Rows}, {actual.Columns}] on {actual.Grid}.");

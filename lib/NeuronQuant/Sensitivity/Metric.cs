@@ -72,6 +72,19 @@ public sealed class Metric
         };
     }
 
+    /// <summary>
+    /// Signal to quantization noise of rounding to nearest on any grid, dB: 10 log10(sum w^2 / sum (w - w^)^2). Measured beside the fused pass,
+    /// which has only NxDI's int8.
+    /// </summary>
+    public static Metric Sqnr(Grid grid) =>
+        Of($"sqnr_{Slug(grid)}", "dB", weight => QuantizationError.OfRounding(weight, grid).Sqnr, higherIsWorse: false);
+
+    /// <summary>Mean squared error of rounding to nearest on any grid, in squared weight units.</summary>
+    public static Metric Mse(Grid grid) =>
+        Of($"mse_{Slug(grid)}", "squared weight units", weight => QuantizationError.OfRounding(weight, grid).MeanSquared, spansDecades: true);
+
+    private static string Slug(Grid grid) => $"{grid.Name}_{grid.Bits}bit{(grid.GroupSize is { } size ? $"_g{size}" : "")}";
+
     /// <summary>Reads a name; the error lists those there are.</summary>
     /// <exception cref="ArgumentException">no metric has that name</exception>
     public static Metric Parse(string name) => All.FirstOrDefault(metric => metric.Name == name)

@@ -6,7 +6,7 @@ using NeuronQuant.Quantization;
 
 namespace NeuronQuant.CommandLine.Commands;
 
-/// <summary><c>nq quantize</c>: round to nearest as NxDI would, and write the folder that NxDI loads (nxd) or a bf16 folder (fake).</summary>
+/// <summary><c>nq quantize</c>: round to nearest, and write the folder that NxDI loads (nxd), a bf16 folder (fake), or one for a GPU.</summary>
 internal static class QuantizeCommand
 {
     public static Command Create()
@@ -15,29 +15,36 @@ internal static class QuantizeCommand
         var output = new Option<string>("--out") { Description = "The folder to write; it appears whole or not at all.", Required = true };
         var format = Arguments.Choice("--format", "Format of the quantized weights", "int8", "int8", "f8e4m3", "f8e5m2");
         var type = Arguments.Choice("--type", "NxDI's quantization_type", "per_channel_symmetric", "per_channel_symmetric", "per_tensor_symmetric");
-        var layout = Arguments.Choice("--layout", "Codes and scales for NxDI, or fake-quantized bf16 weights", "nxd", "nxd", "fake");
-        var grid = Arguments.Choice("--grid", "Grid of layout fake; autoround and half lose integers in NxDI, and are there to show it", "nxd", "nxd", "autoround", "half");
+        var layout = Arguments.Choice("--layout",
+            "Codes and scales for NxDI, fake-quantized bf16 weights, or codes as vLLM reads them on a GPU",
+            "nxd", "nxd", "fake", "compressed-tensors", "auto-round");
+        var grid = new GridOptions();
         var overwrite = new Option<bool>("--overwrite") { Description = "Replace a checkpoint that is already in the folder." };
         var command = new Command("quantize", "Quantize a checkpoint by round to nearest, exactly as NxD Inference does.")
         {
-            model, output, format, type, keep, layout, grid, overwrite, json,
+            model, output, format, type, keep, layout, overwrite, json,
         };
+        grid.AddTo(command);
         command.SetAction((result, cancellation) => Task.Run(() => Run(
             result.GetRequiredValue(model), result.GetRequiredValue(output), FormatNames.Parse(result.GetRequiredValue(format)),
-            GranularityNames.Parse(result.GetRequiredValue(type)), result.GetValue(keep) ?? [], result.GetRequiredValue(layout) == "fake" ? CheckpointLayout.Fake : CheckpointLayout.Nxd,
-            result.GetRequiredValue(grid), result.GetValue(overwrite), result.GetValue(json), cancellation)));
+            GranularityNames.Parse(result.GetRequiredValue(type)), result.GetValue(keep) ?? [], result.GetRequiredValue(layout),
+            grid.Read(result), result.GetValue(overwrite), result.GetValue(json), cancellation)));
         return command;
     }
 
     private static int Run(
-        string model, string output, Format format, Granularity granularity, string[] keep, CheckpointLayout layout, string gridName, bool overwrite, bool json,
+        string model, string output, Format format, Granularity granularity, string[] keep, string layout, Grid? grid, bool overwrite, bool json,
         CancellationToken cancellation)
     {
         using var source = ModelSource.Open(model);
         if (source.HasConfig) ExpectedTensors.Check(source, source.Config);
+        if (layout is "compressed-tensors" or "auto-round")
+            return RunGpu(source, output, format, granularity, keep, layout == "auto-round" ? GpuLayout.AutoRound : GpuLayout.CompressedTensors,
+                grid, overwrite, json, cancellation);
         var plan = QuantizationPlan.Create(source, format, granularity, keep);
-        var grid = gridName == "nxd" ? null : Grid.Parse(gridName);
-        var record = CommandOutput.WithProgress("quantizing", progress => NeuronCheckpoint.Write(source, output, plan, layout, grid, overwrite, progress, cancellation), cancellation);
+        var kind = layout == "fake" ? CheckpointLayout.Fake : CheckpointLayout.Nxd;
+        var record = CommandOutput.WithProgress("quantizing",
+            progress => NeuronCheckpoint.Write(source, output, plan, kind, grid, overwrite, progress, cancellation), cancellation);
         using var written = Checkpoint.OpenStored(output);
         if (json)
         {
@@ -45,9 +52,53 @@ internal static class QuantizeCommand
             return 0;
         }
         foreach (string note in plan.Notes.Except(CheckpointNotes.Of(source))) CommandOutput.Note(note);
-        if (grid is not null) CommandOutput.Note($"the grid '{grid}' does not survive NxDI's second rounding: run nq audit {model} {output} for the count.");
-        CommandOutput.Say(FormattableString.Invariant(
-            $"{output}: {record.QuantizationDtype} {record.QuantizationType}, layout {record.Layout}; {plan.Modules.Count() - plan.Kept.Count()} modules quantized, {plan.Kept.Count()} kept in bf16; {source.ByteCount / 1e9:0.####} GB -> {written.ByteCount / 1e9:0.####} GB"));
+        if (grid?.WhyNotOnNeuron is { } reason)
+            CommandOutput.Note($"values of the grid '{grid}' in a bf16 folder: for measuring, since {reason}.");
+        else if (grid is not null)
+            CommandOutput.Note($"the grid '{grid}' does not survive NxDI's second rounding: run nq audit {model} {output} for the count.");
+        string what = $"{record.QuantizationDtype} {record.QuantizationType}, layout {record.Layout}, grid {record.WholeGrid}";
+        Say($"{output}: {what}", plan, source, written);
         return 0;
+    }
+
+    private static int RunGpu(Checkpoint source, string output, Format format, Granularity granularity, string[] keep, GpuLayout layout, Grid? grid,
+        bool overwrite, bool json, CancellationToken cancellation)
+    {
+        // vLLM's head is no linear layer in these formats, so it is kept without being asked.
+        bool addHead = !keep.Any(entry => "lm_head".Contains(entry, StringComparison.Ordinal))
+            && QuantizationPlan.LinearModules(source).Any(module => module.Type == "lm_head");
+        var plan = QuantizationPlan.Create(source, format, granularity, addHead ? [.. keep, "lm_head"] : keep);
+        var record = CommandOutput.WithProgress("quantizing",
+            progress => GpuCheckpoint.Write(source, output, plan, layout, grid, overwrite, progress, cancellation), cancellation);
+        using var written = Checkpoint.OpenStored(output);
+        if (json)
+        {
+            CommandOutput.Json(new
+            {
+                record.Layout,
+                grid = record.Grid.ToString(),
+                record.Weights,
+                record.IntegersChanged,
+                source_bytes = source.ByteCount,
+                bytes = written.ByteCount,
+                kept = plan.Kept.Select(module => module.Name),
+            });
+            return 0;
+        }
+        if (addHead) CommandOutput.Note("lm_head stays in bf16: vLLM does not quantize the head in this layout.");
+        if (layout == GpuLayout.CompressedTensors)
+            CommandOutput.Note("vLLM runs int-quantized with activations in int8, too. For weights alone give --layout auto-round.");
+        if (record.IntegersChanged > 0)
+            CommandOutput.Note($"read by value and rounded by NxDI, {record.IntegersChanged} of {record.Weights} integers would change: "
+                + "for Inferentia write layout nxd from the original.");
+        Say($"{output}: layout {record.Layout}, grid {record.Grid}", plan, source, written);
+        return 0;
+    }
+
+    private static void Say(string what, QuantizationPlan plan, Checkpoint source, Checkpoint written)
+    {
+        int kept = plan.Kept.Count(), quantized = plan.Modules.Count() - kept;
+        string bytes = FormattableString.Invariant($"{source.ByteCount / 1e9:0.####} GB -> {written.ByteCount / 1e9:0.####} GB");
+        CommandOutput.Say($"{what}; {quantized} modules quantized, {kept} kept in bf16; {bytes}");
     }
 }

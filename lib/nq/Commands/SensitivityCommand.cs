@@ -1,5 +1,6 @@
 using System.CommandLine;
 using NeuronQuant.Checkpoints;
+using NeuronQuant.Quantization;
 using NeuronQuant.Sensitivity;
 
 namespace NeuronQuant.CommandLine.Commands;
@@ -10,16 +11,22 @@ internal static class SensitivityCommand
     public static Command Create()
     {
         var (model, json) = (Arguments.Model(), Arguments.Json());
-        var command = new Command("sensitivity", "Measure every weight: outlier magnitude, crest factor, kurtosis, int8 error.") { model, json };
-        command.SetAction((result, cancellation) => Task.Run(() => Run(result.GetRequiredValue(model), result.GetValue(json), cancellation)));
+        var grid = new GridOptions();
+        var command = new Command("sensitivity",
+            "Measure every weight: outlier magnitude, crest factor, kurtosis, int8 error, and the error of another grid.") { model, json };
+        grid.AddTo(command);
+        command.SetAction((result, cancellation) => Task.Run(
+            () => Run(result.GetRequiredValue(model), grid.Read(result), result.GetValue(json), cancellation)));
         return command;
     }
 
-    private static int Run(string path, bool json, CancellationToken cancellation)
+    private static int Run(string path, Grid? grid, bool json, CancellationToken cancellation)
     {
         using var checkpoint = ModelSource.Open(path);
         if (checkpoint.HasConfig) _ = checkpoint.Config; // Of a family with other modules only some would be measured, and nothing would say so.
-        var profile = CommandOutput.WithProgress("measuring", progress => ModelProfile.Measure(checkpoint, progress, cancellation), cancellation);
+        Metric[] own = grid is null ? [] : [Metric.Mse(grid), Metric.Sqnr(grid)];
+        var profile = CommandOutput.WithProgress("measuring",
+            progress => ModelProfile.Measure(checkpoint, progress, cancellation, own), cancellation);
         if (!json)
         {
             CommandOutput.Show(profile.ToDataFrame());
@@ -28,6 +35,7 @@ internal static class SensitivityCommand
         CommandOutput.Json(new
         {
             path,
+            grid = grid?.ToString(),
             notes = CheckpointNotes.Of(checkpoint),
             modules = profile.Modules.Select(entry => new
             {
@@ -44,6 +52,8 @@ internal static class SensitivityCommand
                 entry.Int8Mse,
                 entry.Int8Sqnr,
                 entry.AbsoluteMaximum,
+                GridMse = own.Length == 0 ? null : entry[own[0]],
+                GridSqnr = own.Length == 0 ? null : entry[own[1]],
             }),
         });
         return 0;

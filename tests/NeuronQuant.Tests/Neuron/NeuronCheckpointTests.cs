@@ -129,7 +129,83 @@ public class NeuronCheckpointTests
         Assert.Throws<QuantizationException>(() => NeuronCheckpoint.Write(source, model.PathOf("a"), perTensor, CheckpointLayout.Fake));
         var perChannel = QuantizationPlan.Create(source, Format.Int8);
         Assert.Throws<QuantizationException>(() => NeuronCheckpoint.Write(source, model.PathOf("b"), perChannel, grid: Grid.AutoRound()));
-        Assert.Throws<QuantizationException>(() => NeuronCheckpoint.Write(source, model.PathOf("c"), perChannel, CheckpointLayout.Fake, Grid.Nxd(4)));
+        Assert.Throws<QuantizationException>(() => NeuronCheckpoint.Write(source, model.PathOf("c"), perChannel, CheckpointLayout.Fake, Grid.F8E4M3));
+        foreach (var grid in new[] { Grid.Nxd(4), Grid.Nxd().InGroups(32), Grid.Asymmetric() })
+            Assert.Contains($"{grid.WhyNotOnNeuron}. Write layout fake",
+                Assert.Throws<QuantizationException>(() => NeuronCheckpoint.Write(source, model.PathOf("d"), perChannel, grid: grid)).Message);
+        Assert.False(Directory.Exists(model.PathOf("d")));
+    }
+
+    public static TheoryData<string> OpenGrids => ["nxd4", "nxd8g32", "asymmetric", "asymmetric4g32", "mine", "f8e4m3g32"];
+
+    private static Grid Named(string name) => name switch
+    {
+        "nxd4" => Grid.Nxd(4),
+        "nxd8g32" => Grid.Nxd().InGroups(32),
+        "asymmetric" => Grid.Asymmetric(),
+        "asymmetric4g32" => Grid.Asymmetric(4).InGroups(32),
+        "f8e4m3g32" => Grid.F8E4M3.InGroups(32),
+        _ => new Grid("mine", 3, 3.5f, -4, 3, floor: 1e-6f),
+    };
+
+    [Theory]
+    [MemberData(nameof(OpenGrids))]
+    public void A_bf16_folder_of_any_grid_holds_its_values_and_its_audit_finds_a_changed_one(string name)
+    {
+        var grid = Named(name);
+        using var model = new TinyModel();
+        using var source = model.Open();
+        NeuronCheckpoint.Write(source, model.PathOf("fake"), QuantizationPlan.Create(source, grid.Format), CheckpointLayout.Fake, grid);
+        Assert.Equal(grid, QuantizationRecord.Read(model.PathOf("fake"))!.WholeGrid);
+        using (var written = Checkpoint.Open(model.PathOf("fake")))
+        {
+            var expected = RoundToNearest.Quantize(WeightMatrix.Of(source, source["model.layers.1.mlp.down_proj.weight"]), grid);
+            var found = WeightMatrix.Of(written, written["model.layers.1.mlp.down_proj.weight"]);
+            Assert.Equal(expected.Dequantize().Select(BFloat16.Round), found.ToArray());
+        }
+        var report = CheckpointAudit.Run(source, model.PathOf("fake"));
+        Assert.True(report.Passed, string.Join("\n", report.Findings));
+        string broken = model.Rewrite(model.PathOf("fake"), "broken", (tensor, bytes) =>
+        {
+            if (tensor.Name == "model.layers.1.mlp.down_proj.weight") bytes[^1] ^= 0x80;
+            return [(new TensorDeclaration(tensor.Name, tensor.Type, tensor.Shape), bytes)];
+        });
+        var finding = Assert.Single(CheckpointAudit.Run(source, broken).Findings);
+        Assert.Equal((AuditDefect.IntegersChanged, "layers.1.mlp.down_proj"), (finding.Defect, finding.Module));
+    }
+
+    [Theory]
+    [MemberData(nameof(OpenGrids))]
+    public void Chosen_codes_of_any_grid_are_written_as_bf16_and_audited(string name)
+    {
+        var grid = Named(name);
+        if (!grid.IsInteger) return;
+        using var model = new TinyModel();
+        using var source = model.Open();
+        var plan = QuantizationPlan.Create(source, Format.Int8);
+        var chosen = new QuantizedModules("mine", plan.Modules.ToDictionary(module => module, module => Shifted(source, module, grid)));
+        NeuronCheckpoint.Write(source, model.PathOf("fake"), plan, CheckpointLayout.Fake, chosen: chosen);
+        var report = CheckpointAudit.Run(source, model.PathOf("fake"));
+        Assert.True(report.Passed, string.Join("\n", report.Findings));
+        string broken = model.Rewrite(model.PathOf("fake"), "broken", (tensor, bytes) =>
+        {
+            if (tensor.Name == "model.layers.1.mlp.down_proj.weight") bytes[^1] ^= 0x80;
+            return [(new TensorDeclaration(tensor.Name, tensor.Type, tensor.Shape), bytes)];
+        });
+        Directory.CreateDirectory(Path.Combine(broken, ChosenCodes.FolderName));
+        foreach (string file in Directory.EnumerateFiles(Path.Combine(model.PathOf("fake"), ChosenCodes.FolderName)))
+            File.Copy(file, Path.Combine(broken, ChosenCodes.FolderName, Path.GetFileName(file)));
+        Assert.Contains(CheckpointAudit.Run(source, broken).Findings, finding => finding.Defect == AuditDefect.IntegersChanged);
+        Assert.Contains("Write layout fake", Assert.Throws<QuantizationException>(
+            () => NeuronCheckpoint.Write(source, model.PathOf("nxd"), plan, chosen: chosen)).Message);
+    }
+
+    // Codes that rounding would not give: each row's first code one step towards zero, and zero points that are no integers.
+    private static QuantizedWeight Shifted(Checkpoint source, ModuleName module, Grid grid)
+    {
+        var weight = RoundToNearest.Quantize(WeightMatrix.Of(source, source.Find(module, "weight")!), grid);
+        for (int row = 0; row < weight.Rows; row++) weight.Codes[row * weight.Columns] = (byte)((sbyte)weight.Codes[row * weight.Columns] / 2);
+        return weight with { ZeroPoints = [.. weight.ZeroPoints.Select(zero => zero + 0.25f)] };
     }
 
     [Fact]

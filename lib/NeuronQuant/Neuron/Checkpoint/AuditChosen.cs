@@ -16,7 +16,7 @@ internal readonly record struct ChosenResult(int Channels, int FirstChannel, int
 /// <remarks>
 /// Layout nxd: every channel's digest and scale. Layout fake: codes come back as round(w / scale); their digests are compared, every value
 /// must be bf16(scale * code), and then NxDI's rounding of the file is replayed and compared with the codes. Below 8 bits there is nothing
-/// to replay, since Inf2 stores 8: digests and bf16 values are compared and that is all.
+/// to replay, since Inf2 stores 8: digests and bf16 values are compared and that is all. With groups or zero points the digests are of the values.
 /// </remarks>
 internal static class AuditChosen
 {
@@ -55,6 +55,15 @@ internal static class AuditChosen
         var wrong = new bool[weight.Rows];
         int first = 0;
         long moved = 0;
+        if (ChosenCodes.TellsValues(chosen.Grid))
+        {
+            RowLoop.Run(weight.Rows, weight.Columns, weight.Columns, (row, values) =>
+            {
+                weight.ReadRow(row, values);
+                wrong[row] = ChosenCodes.Digest(values) != chosen.Digests[row];
+            }, cancellation);
+            return new ChosenResult(wrong.Count(value => value), Array.IndexOf(wrong, true), 0, 0);
+        }
         foreach (var chunk in weight.Chunks(1 << 22))
         {
             var intended = Recover(chunk, chosen, first, wrong, cancellation);

@@ -34,7 +34,7 @@ public static class CheckpointAudit
         var (format, granularity) = record is null ? Guess(written) : (record.Format, record.Granularity);
         var entries = modulesToNotConvert ?? record?.ModulesToNotConvert ?? [];
         bool tuned = record is not null && record.Method != QuantizationRecord.RoundToNearest;
-        var grid = record is null || tuned ? Grid.OfNxdi(format, granularity) : Grid.Parse(record.Grid);
+        var grid = record is null || tuned ? Grid.OfNxdi(format, granularity) : record.WholeGrid;
         if (!TryPlan(source, format, granularity, entries, out var plan, out var refusal))
             return new AuditReport(layout, $"modules_to_not_convert [{string.Join(", ", entries)}]", [], [refusal]);
 
@@ -113,7 +113,7 @@ public static class CheckpointAudit
     {
         var stored = keys.Find(tensor)!;
         var module = ModuleName.OfTensor(tensor.Name, out _);
-        if (chosen.Digests.Length != tensor.Shape[0] || chosen.Scales.Length != tensor.Shape[0])
+        if (chosen.Digests.Length != tensor.Shape[0] || chosen.Scales.Length != tensor.Shape[0] * chosen.Grid.GroupsIn((int)tensor.Shape[1]))
         {
             findings.Add(new AuditFinding(AuditDefect.WrongShape, module.Name,
                 $"the folder '{ChosenCodes.FolderName}' tells of {chosen.Digests.Length} channels, the source has {tensor.Shape[0]}. Is it of "
@@ -126,18 +126,18 @@ public static class CheckpointAudit
         return Math.Max(result.Moved, result.Channels); // A channel that differs has at least one code that does.
     }
 
-    private static string Cause(CheckpointLayout layout, Grid grid) => layout == CheckpointLayout.Nxd
+    private static string Cause(CheckpointLayout layout, Grid grid) => layout == CheckpointLayout.Nxd || grid.WhyNotOnNeuron is not null
         ? "so the folder was not written from this source, or was changed since. Write it again."
         : grid.Name is "nxd" or "f8e4m3" or "f8e5m2"
             ? "after NxDI rounds the bf16 file again. Write it by rule R1 (nq quantize --layout fake) or as codes and scales (--layout nxd)."
             : $"because NxDI rounds the grid '{grid.Name}' again on absmax/127. Use --grid nxd, or --layout nxd.";
 
     private static string Describe(QuantizationPlan plan, CheckpointLayout layout, Grid grid, QuantizationRecord? record) =>
-        $"{plan.Format.NxdiName()} {plan.Granularity.NxdiName()}, layout {(layout == CheckpointLayout.Nxd ? "nxd" : "fake")}, "
-        + $"grid {record?.Grid ?? grid.Name}, {plan.Kept.Count()} modules kept in bf16"
-        + (record is null ? ", no record in the folder" : record.Method == QuantizationRecord.RoundToNearest ? "" : $", codes by {record.Method}")
-        + (record?.Widths is { } widths
-            ? $", {widths.Count} modules below 8 bits: their values were compared, not NxDI's rounding of them, as Inf2 stores 8 bits" : "");
+        $"{plan.Format.NxdiName()} {plan.Granularity.NxdiName()}, layout {(layout == CheckpointLayout.Nxd ? "nxd" : "fake")}, grid "
+            + $"{record?.WholeGrid ?? grid}, "
+        + $"{plan.Kept.Count()} modules kept in bf16{(record is null ? ", no record in the folder" : record.Method == QuantizationRecord.RoundToNearest ? "" : $", codes by {record.Method}")}"
+        + (grid.WhyNotOnNeuron is { } reason ? $"; the values were compared, not NxDI's rounding of them: {reason}" : "")
+        + (record?.Widths is { } widths ? $", {widths.Count} modules below 8 bits: their values were compared, not NxDI's rounding of them, as Inf2 stores 8 bits" : "");
 
     private static bool HasCodes(Checkpoint written) =>
         written.Tensors.Any(tensor => tensor.Type is TensorType.I8 or TensorType.F8E4M3 or TensorType.F8E5M2);

@@ -1,14 +1,15 @@
 using System.Runtime.InteropServices;
 using System.Security.Cryptography;
 using NeuronQuant.Checkpoints;
+using NeuronQuant.Formats;
 using NeuronQuant.Quantization;
 
 namespace NeuronQuant.Neuron;
 
 /// <summary>What is kept of a module's chosen codes: its grid, scales, and a digest of each channel's codes.</summary>
 /// <param name="Grid">the grid on which the codes were chosen</param>
-/// <param name="Scales">[out]</param>
-/// <param name="Digests">[out], the first eight bytes of the SHA-256 of the channel's codes</param>
+/// <param name="Scales">[out, groups] row-major</param>
+/// <param name="Digests">[out], the first eight bytes of the SHA-256 of the channel's codes, or of its bf16 values</param>
 internal sealed record ChosenModule(Grid Grid, float[] Scales, ulong[] Digests);
 
 /// <summary>
@@ -19,6 +20,7 @@ internal sealed record ChosenModule(Grid Grid, float[] Scales, ulong[] Digests);
 /// A folder "neuronquant" inside the written one, which no loader looks into, holds for each tuned module <c>scale</c> F32 [out, 1] and
 /// <c>digest</c> U64 [out]: twelve bytes a channel. From a bf16 file the codes come back as round(w / scale), exactly, since bf16 is off by
 /// less than 1/257 of a value and codes reach 128 at most. A changed code changes its channel's digest, so it is found in both layouts.
+/// With zero points codes are up to 255 apart, and with groups a channel has no one scale: there the digest is of the bf16 values.
 /// </remarks>
 internal sealed class ChosenCodes(IReadOnlyDictionary<ModuleName, ChosenModule> modules)
 {
@@ -38,7 +40,9 @@ internal sealed class ChosenCodes(IReadOnlyDictionary<ModuleName, ChosenModule> 
                 tensor =>
                 {
                     var module = ModuleName.OfTensor(tensor.Name, out _);
-                    return new ChosenModule(Grid.Parse(record.Grid, record.Widths?.GetValueOrDefault(module.Name, 8) ?? 8),
+                    return new ChosenModule(
+                        record is { GridNumbers: null, Widths: { } widths }
+                            ? Grid.Parse(record.Grid, widths.GetValueOrDefault(module.Name, 8)) : record.WholeGrid,
                         Values<float>(kept, $"{module.Name}.scale"), Values<ulong>(kept, tensor.Name));
                 }));
         }
@@ -53,14 +57,13 @@ internal sealed class ChosenCodes(IReadOnlyDictionary<ModuleName, ChosenModule> 
     {
         using var writer = CheckpointWriter.Create(Path.Combine(folder, FolderName), chosen.Weights.SelectMany(pair => new[]
         {
-            new TensorDeclaration($"{pair.Key.Name}.scale", TensorType.F32, [pair.Value.Rows, 1]),
+            new TensorDeclaration($"{pair.Key.Name}.scale", TensorType.F32, [pair.Value.Rows, pair.Value.Groups]),
             new TensorDeclaration($"{pair.Key.Name}.digest", TensorType.U64, [pair.Value.Rows]),
         }), overwrite: true);
         foreach (var (module, weight) in chosen.Weights)
         {
             var digests = new ulong[weight.Rows];
-            RowLoop.Run(weight.Rows, weight.Columns, 0, (row, _) =>
-                digests[row] = Digest(weight.Codes.AsSpan(row * weight.Columns, weight.Columns)), default);
+            RowLoop.Run(weight.Rows, weight.Columns, 0, (row, _) => digests[row] = Digest(weight, row), default);
             writer.Write($"{module.Name}.scale", MemoryMarshal.AsBytes(weight.Scales.AsSpan()));
             writer.Write($"{module.Name}.digest", MemoryMarshal.AsBytes(digests.AsSpan()));
         }
@@ -72,6 +75,25 @@ internal sealed class ChosenCodes(IReadOnlyDictionary<ModuleName, ChosenModule> 
     {
         string path = Path.Combine(folder, FolderName);
         if (Directory.Exists(path)) Directory.Delete(path, recursive: true);
+    }
+
+    /// <summary>True when the witness of a grid tells bf16 values, since codes cannot be had back from them.</summary>
+    public static bool TellsValues(Grid grid) => grid.HasZeroPoint || grid.GroupSize is not null;
+
+    /// <summary>The digest of the bf16 values of a channel.</summary>
+    public static ulong Digest(ReadOnlySpan<float> values)
+    {
+        var codes = new ushort[values.Length];
+        BFloat16.Encode(values, codes);
+        return Digest(MemoryMarshal.AsBytes(codes.AsSpan()));
+    }
+
+    private static ulong Digest(QuantizedWeight weight, int row)
+    {
+        if (!TellsValues(weight.Grid)) return Digest(weight.Codes.AsSpan(row * weight.Columns, weight.Columns));
+        var values = new float[weight.Columns];
+        weight.DequantizeRow(row, values);
+        return Digest(values);
     }
 
     /// <summary>The digest of one channel's codes.</summary>

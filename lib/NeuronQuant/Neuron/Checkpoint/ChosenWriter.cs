@@ -18,10 +18,12 @@ internal static class ChosenWriter
         if (chosen.Weights.Count == 0) throw new QuantizationException("chosen codes",
             $"{chosen.Method} gave none. Tune first, or write by round to nearest.");
         if (grid != native || plan.Format != Format.Int8 || plan.Granularity != Granularity.PerChannelSymmetric)
-            throw new QuantizationException("plan",
-                "tuned codes bring their own grid and are int8 per_channel_symmetric. Make the plan so and give no grid.");
-        if (chosen.Weights.Values.Select(weight => weight.Grid.Name).Distinct().Count() > 1)
-            throw new QuantizationException("chosen codes", "are on several grids; a folder has one. Tune all modules on the same grid.");
+            throw new QuantizationException("plan", "tuned codes bring their own grid and are int8 per_channel_symmetric. Make the plan so and give no grid.");
+        var grids = chosen.Weights.Values.Select(weight => weight.Grid).Distinct().ToArray();
+        if (grids.Select(one => one.Name).Distinct().Count() > 1 || (grids.Length > 1 && !grids.All(GridNumbers.IsOfLibrary)))
+            throw new QuantizationException("chosen codes", "are on several grids; a folder has one, of which only the width may differ, and "
+                + "that without groups. "
+                + "Tune all modules on the same grid.");
         foreach (var (module, weight) in chosen.Weights)
         {
             if (plan[module] == Format.Bf16)
@@ -30,11 +32,15 @@ internal static class ChosenWriter
             if (source.Find(module, "weight") is not { } tensor || !tensor.Shape.AsSpan().SequenceEqual([weight.Rows, weight.Columns]))
                 throw new QuantizationException(module.Name,
                     $"has tuned codes [{weight.Rows}, {weight.Columns}], and the source no weight of that shape. Are they of another model?");
-            if (layout == CheckpointLayout.Nxd && weight.Grid.Bits != 8)
-                throw new QuantizationException(module.Name,
-                    $"has {weight.Grid.Bits}-bit codes; Inf2 stores 8 bits. Write layout fake, to measure what the width costs.");
+            if (layout == CheckpointLayout.Nxd && weight.Grid.WhyNotOnNeuron is { } reason)
+                throw new QuantizationException(module.Name, $"has codes on the grid '{weight.Grid}': {reason}. "
+                    + "Write layout fake, the same values in bf16, to measure what they cost.");
         }
     }
+
+    /// <summary>The grid of all chosen codes in numbers; null where its name says all, and where only names and widths can tell.</summary>
+    public static GridNumbers? Numbers(QuantizedModules chosen) =>
+        chosen.Weights.Values.Select(weight => weight.Grid).Distinct().ToArray() is [var only] ? GridNumbers.Of(only) : null;
 
     /// <summary>The modules below 8 bits; null when there are none.</summary>
     public static IReadOnlyDictionary<string, int>? Widths(QuantizedModules chosen)
@@ -48,7 +54,7 @@ internal static class ChosenWriter
     public static long IntegersChanged(QuantizedModules chosen, CancellationToken cancellation)
     {
         long changed = 0;
-        foreach (var weight in chosen.Weights.Values.Where(weight => weight.Grid.Bits == 8))
+        foreach (var weight in chosen.Weights.Values.Where(weight => weight.Grid.WhyNotOnNeuron is null))
         {
             cancellation.ThrowIfCancellationRequested();
             changed += SecondRounding.Replay(weight).Changed;

@@ -17,7 +17,10 @@ internal static class CompanionFiles
 
     private static readonly JsonSerializerOptions Indented = new() { WriteIndented = true, Encoder = JavaScriptEncoder.UnsafeRelaxedJsonEscaping };
 
-    public static void Copy(Checkpoint source, string folder)
+    /// <param name="source">the model</param>
+    /// <param name="folder">the target</param>
+    /// <param name="quantization">what config.json shall say of the written codes; null for plain weights</param>
+    public static void Copy(Checkpoint source, string folder, JsonObject? quantization = null)
     {
         string from = Path.GetDirectoryName(source.ConfigPath)!;
         foreach (string file in Names.Where(file => File.Exists(Path.Combine(from, file))))
@@ -25,7 +28,9 @@ internal static class CompanionFiles
         if (!source.HasConfig) return;
         string target = Path.Combine(folder, Path.GetFileName(source.ConfigPath));
         var config = JsonNode.Parse(File.ReadAllText(source.ConfigPath))!.AsObject();
-        if (config.Remove("quantization_config") | config.Remove("compression_config"))
+        bool changed = config.Remove("quantization_config") | config.Remove("compression_config");
+        if (quantization is not null) config["quantization_config"] = quantization;
+        if (changed || quantization is not null)
             File.WriteAllText(target, config.ToJsonString(Indented) + "\n");
         else File.Copy(source.ConfigPath, target, overwrite: true);
     }

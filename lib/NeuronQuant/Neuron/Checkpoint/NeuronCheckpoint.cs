@@ -8,7 +8,7 @@ namespace NeuronQuant.Neuron;
 /// <summary>
 /// Writes a quantized checkpoint by a plan. Layout nxd is the folder that NxDI loads without quantizing again: for each quantized linear
 /// layer <c>weight</c> [out, in] in I8, F8_E4M3 or F8_E5M2 and <c>scale</c> F32 [out, 1] (or [1] per tensor), everything else in BF16, no
-/// "model." prefix. Layout fake is a Hugging Face folder of bf16 weights by rule R1.
+/// "model." prefix. Layout fake is a Hugging Face folder of bf16 weights, by rule R1 on NxDI's grid and by plain rounding on any other.
 /// </summary>
 /// <remarks>
 /// Contract, SDK 2.28: nxd-inference models/model_base.py:3234-3243 (names), modules/checkpoint.py:24-70 (files), nxd
@@ -23,7 +23,8 @@ public static class NeuronCheckpoint
     /// <param name="folder">the target; it appears whole or not at all</param>
     /// <param name="plan">format, granularity, exclusions</param>
     /// <param name="layout">nxd or fake</param>
-    /// <param name="grid">null for NxDI's own grid; another (autoround, half) only to show what the second rounding does to it, layout fake</param>
+    /// <param name="grid">null for NxDI's own grid; any other in layout fake only: to show what the second rounding does to autoround and half, or to
+    /// measure fewer bits, groups and zero points, which NxDI cannot load</param>
     /// <param name="overwrite">whether a checkpoint already in the folder may be replaced</param>
     /// <param name="progress">told the weights written and their number</param>
     /// <param name="cancellation">stops the write; the target is then as it was</param>
@@ -46,6 +47,7 @@ public static class NeuronCheckpoint
             Path.GetFileName(Path.TrimEndingDirectorySeparator(Path.GetFullPath(source.Path))),
                 typeof(NeuronCheckpoint).Assembly.GetName().Version!.ToString(3))
         {
+            GridNumbers = chosen is null ? GridNumbers.Of(grid) : ChosenWriter.Numbers(chosen),
             Widths = chosen is null ? null : ChosenWriter.Widths(chosen),
             IntegersChanged = chosen is not null && layout == CheckpointLayout.Fake ? ChosenWriter.IntegersChanged(chosen, cancellation) : null,
         };
@@ -104,13 +106,15 @@ public static class NeuronCheckpoint
     private static void Check(QuantizationPlan plan, CheckpointLayout layout, Grid grid, Grid native)
     {
         if (layout == CheckpointLayout.Fake && plan.Granularity == Granularity.PerTensorSymmetric)
-            throw new QuantizationException("plan",
-                "NxDI's per-tensor grid (127.5) cannot be kept through a bf16 file. Use per_channel_symmetric, or layout nxd.");
+            throw new QuantizationException("plan", "NxDI's per-tensor grid (127.5) cannot be kept through a bf16 file. Use per_channel_symmetric, or layout nxd.");
+        if (layout == CheckpointLayout.Nxd && grid.WhyNotOnNeuron is { } reason)
+            throw new QuantizationException("plan", $"the grid '{grid}' cannot be loaded on Inferentia: {reason}. "
+                + "Write layout fake, the same values in bf16, to measure them anywhere; or for a GPU, nq quantize --layout auto-round, which "
+                + "holds symmetric codes of 4 and 8 bits in groups.");
         if (layout == CheckpointLayout.Nxd && grid != native)
-            throw new QuantizationException("plan",
-                $"layout nxd is written on NxDI's own grid ({native}); the grid '{grid}' can only be written as layout fake.");
-        if (grid.Format != plan.Format || grid.Bits != 8)
-            throw new QuantizationException("plan", $"the grid '{grid}' does not hold codes of {plan.Format.NxdiName()} with 8 bits.");
+            throw new QuantizationException("plan", $"layout nxd is written on NxDI's own grid ({native}); the grid '{grid}' can only be written as layout fake.");
+        if (grid.Format != plan.Format)
+            throw new QuantizationException("plan", $"the grid '{grid}' does not hold codes of {plan.Format.NxdiName()}.");
     }
 
     private static void WriteCodes(Checkpoint source, TensorInfo tensor, CheckpointWriter writer, QuantizationPlan plan, Grid grid,
@@ -145,7 +149,7 @@ public static class NeuronCheckpoint
         }
     }
 
-    private static void CopyTensor(Checkpoint source, TensorInfo tensor, CheckpointWriter writer, CheckpointLayout layout,
+    internal static void CopyTensor(Checkpoint source, TensorInfo tensor, CheckpointWriter writer, CheckpointLayout layout,
         CancellationToken cancellation)
     {
         string name = layout == CheckpointLayout.Nxd ? Bare(tensor.Name) : tensor.Name;

@@ -38,6 +38,9 @@ public sealed record QuantizationRecord(
     /// tuned.</summary>
     public long? IntegersChanged { get; init; }
 
+    /// <summary>The grid in numbers, where its name does not say all; null for the library's grids of 8 bits with one scale a row.</summary>
+    public GridNumbers? GridNumbers { get; init; }
+
     private static readonly JsonSerializerOptions Options = new()
     {
         PropertyNamingPolicy = JsonNamingPolicy.SnakeCaseLower,
@@ -52,6 +55,10 @@ public sealed record QuantizationRecord(
     [JsonIgnore]
     public Format Format => FormatNames.Parse(QuantizationDtype);
 
+    /// <summary>The grid on which the codes were chosen, with its width and groups; of tuned modules each may have another width.</summary>
+    [JsonIgnore]
+    public Grid WholeGrid => GridNumbers is { } numbers ? numbers.ToGrid(Grid, Format) : Quantization.Grid.Parse(Grid);
+
     /// <summary>The granularity of the scales.</summary>
     [JsonIgnore]
     public Granularity Granularity => GranularityNames.Parse(QuantizationType);
@@ -65,8 +72,8 @@ public sealed record QuantizationRecord(
         try
         {
             var record = JsonSerializer.Deserialize<QuantizationRecord>(File.ReadAllText(path), Options) ?? throw new JsonException("it is null");
-            _ = (record.Format, record.Granularity, Quantization.Grid.Parse(record.Grid), record.Layout is "nxd" or "fake" ? 0
-                : throw new ArgumentException($"layout '{record.Layout}'"));
+            _ = (record.Format, record.Granularity, record.WholeGrid,
+                record.Layout is "nxd" or "fake" ? 0 : throw new ArgumentException($"layout '{record.Layout}'"));
             return record;
         }
         catch (Exception error) when (error is JsonException or ArgumentException)

@@ -27,6 +27,7 @@ internal sealed record FolderCodes(Format Format, Granularity Granularity, IRead
     public static FolderCodes Read(Checkpoint stored, SourceScheme scheme, CancellationToken cancellation)
     {
         var modules = scheme.Scaled;
+        if (scheme.Packed is [var packed, ..]) return Unpackable(stored, scheme, $"stores {packed.Kind}, which NxD Inference does not load");
         var formats = modules.Select(module => FormatOf(module.Code.Type)).Distinct().ToArray();
         bool perTensor = modules[0].Scale.ElementCount == 1;
         var coded = modules.Select(module => ModuleName.OfTensor(module.Code.Name, out _)).ToHashSet();
@@ -36,6 +37,15 @@ internal sealed record FolderCodes(Format Format, Granularity Granularity, IRead
             : modules.Select(module => ScaleObstacle(module, perTensor)).FirstOrDefault(found => found is not null) ?? RangeObstacle(stored,
                 modules, cancellation);
         return new FolderCodes(formats[0], perTensor ? Granularity.PerTensorSymmetric : Granularity.PerChannelSymmetric,
+            Exclusions.EntriesFor(linear.Where(module => !coded.Contains(module)), linear), obstacle);
+    }
+
+    private static FolderCodes Unpackable(Checkpoint stored, SourceScheme scheme, string obstacle)
+    {
+        var coded = scheme.Computed.Select(module => ModuleName.OfTensor(module.Values.Name, out _)).ToHashSet();
+        IReadOnlyList<ModuleName> linear =
+            [.. QuantizationPlan.LinearModules(stored).Concat(coded).Append(ModuleName.Parse("lm_head")).Distinct().Order()];
+        return new FolderCodes(Format.Int8, Granularity.PerChannelSymmetric,
             Exclusions.EntriesFor(linear.Where(module => !coded.Contains(module)), linear), obstacle);
     }
 

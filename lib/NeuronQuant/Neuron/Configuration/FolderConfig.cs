@@ -79,6 +79,9 @@ public sealed record FolderConfig(FolderKind Kind, string Description, NeuronSet
         if (record.Widths is { } widths)
             findings.Add(ConfigFinding.Warning("quantization_dtype", $"{widths.Count} modules were tuned below 8 bits; Inf2 stores 8, so "
                 + "neither memory nor speed is that of fewer.", "Use the folder to measure accuracy."));
+        else if (record.WholeGrid.WhyNotOnNeuron is { } reason)
+            findings.Add(ConfigFinding.Warning("quantization_dtype", $"the values are of the grid '{record.WholeGrid}', and {reason}. NxD Inference "
+                + "rounds them once more, on its own grid.", "Use the folder to measure accuracy in bf16, without quantized."));
         return (FolderKind.FakeQuantized, $"fake-quantized bf16 weights that this library wrote ({what}, {record.Method})",
             NeuronConfig.For(record, Target(folder)), [.. findings]);
     }
