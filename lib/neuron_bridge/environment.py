@@ -32,7 +32,7 @@ def release_of(version):
 
 def report():
     versions = {package: version_of(package) for package in PACKAGES}
-    search = os.pathsep.join(filter(None, (os.environ.get("PATH"), "/opt/aws/neuron/bin")))
+    search = os.pathsep.join(filter(None, (os.environ.get("PATH"), os.path.join(sys.prefix, "bin"), "/opt/aws/neuron/bin")))
     return {
         "python": platform.python_version(),
         "executable": sys.executable,

@@ -1,6 +1,6 @@
 """The calls. Each takes JSON values and gives JSON values; one model is open at a time.
 
-The order of a run: environment, open, (quantize,) compile, load, then generate, logits, agreement, benchmark, memory, conformance. The
+The order of a run: environment, target, open, (quantize,) compile, load, then generate, logits, agreement, benchmark, memory, conformance. The
 configuration object that "open" makes is kept and used by compile and load alike: kv_quant_config does not survive neuron_config.json, so a
 model is never loaded from its compiled folder alone.
 """
@@ -11,7 +11,8 @@ import sys
 
 from . import conformance as checks
 from . import environment as machine
-from . import monitor, weights
+from . import monitor, on_cpu, weights
+from .compiling import compile_model, target
 from .generation import agreement, benchmark, generate, logits
 from .protocol import BridgeError
 from .session import Session, module, opened
@@ -99,12 +100,6 @@ def quantize(session):
     return {"folder": target, "files": sorted(os.listdir(target))}
 
 
-def compile_model(session, path):
-    """Compiles into a folder. Weights are not read."""
-    opened(session).compile(path)
-    return {"folder": path, "files": sorted(os.listdir(path))}
-
-
 def load(session, path):
     """Loads the compiled folder with the configuration object that it was compiled with, and the weights that it names."""
     model = opened(session)
@@ -129,7 +124,8 @@ def conformance(session):
 
 
 CALLS = {
-    "set_environment": set_environment, "environment": environment, "open": open_model, "quantize": quantize, "compile": compile_model, "load": load,
+    "set_environment": set_environment, "environment": environment, "open": open_model, "quantize": quantize, "target": target,
+    "compile": compile_model, "load": load,
     "generate": generate, "logits": logits, "agreement": agreement, "benchmark": benchmark, "memory": memory, "conformance": conformance,
-    "conformance_bytes": checks.bytes_only,
+    "conformance_bytes": checks.bytes_only, "to_cpu": on_cpu.to_cpu, "converted": on_cpu.converted, "cpu_logits": on_cpu.cpu_logits,
 }

@@ -11,7 +11,7 @@ class Session:
     def __init__(self, log):
         self.log = log
         self.model = self.config = self.tokenizer = self.model_path = None
-        self.loaded = False
+        self.loaded = self.on_cpu = False
 
 
 ENVIRONMENT = ("Create the environment of environment.yml, or use the Neuron image's own: "

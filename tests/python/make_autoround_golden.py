@@ -146,7 +146,8 @@ def run(grid, bits, rate):
             parameter.grad = None
     return {
         "grid": grid, "bits": bits, "rate": rate, "losses": losses, "best_iteration": best[1],
-        "modules": [{"type": name, "codes": [int(c) for c in codes.flatten()], "scales": scales.tolist()} for name, (codes, scales) in best[2].items()],
+        "modules": [{"type": name, "codes": [int(c) for c in codes.flatten()], "scales": scales.tolist()}
+                    for name, (codes, scales) in best[2].items()],
     }
 
 

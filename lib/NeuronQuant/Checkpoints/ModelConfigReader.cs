@@ -70,7 +70,7 @@ internal static class ModelConfigReader
     {
         string? type = fields.OptionalText("model_type"), architecture = fields.OptionalTexts("architectures").FirstOrDefault();
         if (type is null && architecture is null) throw fields.Missing("model_type");
-        string remedy = "Use a Llama, Mistral, Qwen2 or Qwen3 checkpoint; other models have other modules.";
+        string remedy = $"{OtherFamilies.Known(type, architecture)}Use a Llama, Mistral, Qwen2 or Qwen3 checkpoint; other models have other modules.";
         int byType = Array.FindIndex(Known, row => row.Type == type), byName = Array.FindIndex(Known, row => row.Architecture == architecture);
         if (type is not null && byType < 0)
             throw fields.Unsupported("model_type", CheckpointException.Quote(type), string.Join(", ", Known.Select(row => row.Type)), remedy);

@@ -75,8 +75,10 @@ public static class RoundToNearest
             MustBeFinite(weight, i, RowKernels.AbsoluteMaximum(scratch));
             (minimum[i], maximum[i]) = RowKernels.Extremes<float, FloatElement>(scratch);
         }, cancellation);
-        float scale = grid.Scale(minimum.Min(), maximum.Max());
-        return (scale, grid.ZeroPoint(minimum.Min(), scale));
+        float low = minimum.Min(), high = maximum.Max();
+        // NxD's fp8 has a least scale per channel (quantization_utils.py:135 at v2.28.0) and none per tensor (:148).
+        float bare = MathF.Max(-low, high) / grid.Divisor, scale = !grid.IsInteger && bare > 0 ? bare : grid.Scale(low, high);
+        return (scale, grid.ZeroPoint(low, scale));
     }
 
     private static QuantizationException NoGroups(WeightMatrix weight, Grid grid) =>

@@ -15,25 +15,33 @@ internal static class DoctorCommand
     public static Command Create()
     {
         var json = Arguments.Json();
-        var command = new Command("doctor", "Say what this machine has for the workbook, and how to get what it lacks.") { json };
-        command.SetAction(result => Run(result.GetValue(json)));
+        var python = new Option<string?>("--python")
+        {
+            Description = "Start the bridge in this interpreter or environment (auto: look for one), as a child process and in this process.",
+        };
+        var command = new Command("doctor", "Say what this machine has for the workbook, and how to get what it lacks.") { python, json };
+        command.SetAction((result, cancellation) => Run(result.GetValue(python), result.GetValue(json), cancellation));
         return command;
     }
 
-    private static int Run(bool json)
+    private static async Task<int> Run(string? python, bool json, CancellationToken cancellation)
     {
         var status = Workbook.Start();
-        var lines = Examine().ToArray();
+        var lines = Examine().ToList();
+        if (python == DeviceOptions.None) throw new UsageException("--python none starts nothing: name an interpreter, or auto.");
+        var found = python is null ? [] : await PythonProbe.Run(new DeviceOptions(python, "").ToChildProcess(), cancellation);
+        lines.AddRange(found.Select(way => new Diagnosis($"Python, {way.Way}", way.Works ? Packages(way.Environment!) : "does not run", way.Detail)));
+        int code = python is null || found.Any(way => way.Works) ? 0 : 1;
         if (json)
         {
-            CommandOutput.Json(new { version = status.Version, items = lines, packages = status.Packages, status.Advice });
-            return 0;
+            CommandOutput.Json(new { version = status.Version, items = lines, packages = status.Packages, status.Advice, python = found });
+            return code;
         }
         var table = new FrameRows($"NeuronQuant {status.Version}", "item", "state", "what it means, or how to get it");
         foreach (var line in lines) table.Row(line.Item, line.State, line.Remedy);
         CommandOutput.Show(table);
         CommandOutput.Say($"{status}");
-        return 0;
+        return code;
     }
 
     private static IEnumerable<Diagnosis> Examine()
@@ -47,6 +55,9 @@ internal static class DoctorCommand
         bool device = Directory.Exists("/dev") && Directory.EnumerateFileSystemEntries("/dev", "neuron*").Any();
         yield return new Diagnosis("Neuron device", device ? "present" : "absent", device ? "this host can compile and run" : "quantizing, writing and auditing need none; running needs an Inf2 host");
     }
+
+    private static string Packages(NeuronEnvironment environment) => environment.HasNxdi
+        ? $"NxD Inference of SDK {environment.Sdk ?? "unknown"}, {environment.Devices.Count} Neuron devices" : $"Python {environment.Python} without NxD Inference";
 
     private static Diagnosis Python()
     {

@@ -9,7 +9,7 @@ internal static class ModelFolder
     public static ModelConfig Config(string path)
     {
         path = HubCache.Resolve(path);
-        return ModelConfig.Read(Path.Combine(Directory.Exists(path) ? path : Path.GetDirectoryName(Path.GetFullPath(path))!, "config.json"));
+        return ModelConfig.Read(Path.Combine(File.Exists(path) ? Path.GetDirectoryName(Path.GetFullPath(path))! : path, "config.json"));
     }
 
     /// <summary>The weights; null for a folder without any.</summary>

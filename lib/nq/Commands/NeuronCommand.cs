@@ -1,5 +1,4 @@
 using System.CommandLine;
-using NeuronQuant.Checkpoints;
 using NeuronQuant.Neuron;
 
 namespace NeuronQuant.CommandLine.Commands;
@@ -11,7 +10,7 @@ namespace NeuronQuant.CommandLine.Commands;
 /// </summary>
 internal static class NeuronCommand
 {
-    public static Command Create() => new("neuron", "Prepare a run on AWS Neuron.") { Check(), ConfigCommand.Create(), ServeConfig(), Conformance() };
+    public static Command Create() => new("neuron", "Prepare a run on AWS Neuron.") { Check(), ConfigCommand.Create(), ServeConfig(), CompileCommand.Create(), ConformanceCommand.Create() };
 
     private static Command Check()
     {
@@ -37,51 +36,6 @@ internal static class NeuronCommand
         command.SetAction(result => Serve(new ServingRequest(NeuronSetup.Read(result.GetRequiredValue(file)), result.GetRequiredValue(model),
             result.GetValue(compiled), result.GetValue(port)), result.GetValue(json)));
         return command;
-    }
-
-    private static Command Conformance()
-    {
-        var model = new Argument<string>("MODEL") { Description = "A small model that the engine can run, such as data/demo-model." };
-        var output = new Option<string>("--out") { Description = "A folder for the quantized copy and the compiled graph.", Required = true };
-        var python = new Option<string>("--python")
-        {
-            Description = "The interpreter or environment with NxD Inference; looked for unless given.",
-            DefaultValueFactory = _ => DeviceOptions.Auto,
-        };
-        var tp = new Option<int>("--tp") { Description = "tp_degree: NeuronCores that share the model.", DefaultValueFactory = _ => 2 };
-        var bytes = new Option<bool>("--bytes-only") { Description = "Compare the bytes alone: any Python with torch and neuronx_distributed will do, and no device is needed." };
-        var standIn = new Option<string?>("--stand-in") { Description = "A folder that stands in for NxD Inference, for tests.", Hidden = true };
-        var json = Arguments.Json();
-        const string does = "Compare our codes with NxD's own on a small model, then compile, load and ask it.";
-        var command = new Command("conformance", does) { model, output, python, tp, bytes, standIn, json };
-        command.SetAction((result, cancellation) =>
-        {
-            string folder = result.GetRequiredValue(output);
-            var options = new DeviceOptions(result.GetRequiredValue(python), Path.Combine(folder, "graphs"), result.GetValue(standIn) ?? "");
-            if (result.GetValue(bytes)) return Task.Run(() => ConformBytes(result.GetRequiredValue(model), folder, options, result.GetValue(json), cancellation));
-            return Task.Run(() => Conform(HubCache.Resolve(result.GetRequiredValue(model)), folder, options, result.GetValue(tp), result.GetValue(json), cancellation));
-        });
-        return command;
-    }
-
-    private static async Task<int> Conform(string model, string output, DeviceOptions options, int tp, bool json, CancellationToken cancellation)
-    {
-        if (options.Python == DeviceOptions.None) throw new UsageException("--python none runs nothing: name an interpreter, or leave the option out.");
-        options = options with { Log = json ? null : line => Terminal.WriteNote(line) };
-        var report = (await ToyConformance.Run(model, Path.Combine(output, "quantized"), options, tp, cancellation)).Result!;
-        if (json) CommandOutput.Json(new { report.Passed, stand_in = report.StandIn, report.Bytes, report.Logits, report.Prompt, report.OnDevice, report.InEngine });
-        else CommandOutput.Show(report.ToDataFrame());
-        return report.Passed ? 0 : 1;
-    }
-
-    private static async Task<int> ConformBytes(string model, string output, DeviceOptions options, bool json, CancellationToken cancellation)
-    {
-        if (options.Python == DeviceOptions.None) throw new UsageException("--python none runs nothing: name an interpreter, or leave the option out.");
-        var report = await BytesConformance.Run(model, Path.Combine(output, "quantized"), options.ToChildProcess(), log: json ? null : line => Terminal.WriteNote(line), cancellation: cancellation);
-        if (json) CommandOutput.Json(new { passed = report.Bytes.Equal, report.Bytes, BytesReport.Meaning });
-        else CommandOutput.Show(report.ToDataFrame());
-        if (!json) CommandOutput.Note(BytesReport.Meaning);
-        return report.Bytes.Equal ? 0 : 1;
     }
 
     private static int Serve(ServingRequest request, bool json)

@@ -23,6 +23,7 @@ internal static class SensitivityCommand
     private static int Run(string path, Grid? grid, bool json, CancellationToken cancellation)
     {
         using var checkpoint = ModelSource.Open(path);
+        if (checkpoint.HasConfig) _ = checkpoint.Config; // Of a family with other modules only some would be measured, and nothing would say so.
         Metric[] own = grid is null ? [] : [Metric.Mse(grid), Metric.Sqnr(grid)];
         var profile = CommandOutput.WithProgress("measuring",
             progress => ModelProfile.Measure(checkpoint, progress, cancellation, own), cancellation);

@@ -45,11 +45,13 @@ public class CheckpointAuditTests
 
     [Fact]
     public void A_scale_in_bf16_is_found() => Planted(AuditDefect.WrongType, (tensor, bytes) =>
-        [tensor.Name == $"{Victim}.scale" ? (new TensorDeclaration(tensor.Name, TensorType.BF16, tensor.Shape), bytes[..(bytes.Length / 2)]) : (Same(tensor), bytes)]);
+        [tensor.Name == $"{Victim}.scale" ? (new TensorDeclaration(tensor.Name, TensorType.BF16, tensor.Shape), bytes[..(bytes.Length / 2)])
+            : (Same(tensor), bytes)]);
 
     [Fact]
     public void A_transposed_weight_is_found() => Planted(AuditDefect.WrongShape, (tensor, bytes) =>
-        [tensor.Name == $"{Victim}.weight" ? (new TensorDeclaration(tensor.Name, tensor.Type, [tensor.Shape[1], tensor.Shape[0]]), bytes) : (Same(tensor), bytes)]);
+        [tensor.Name == $"{Victim}.weight" ? (new TensorDeclaration(tensor.Name, tensor.Type, [tensor.Shape[1], tensor.Shape[0]]), bytes)
+            : (Same(tensor), bytes)]);
 
     [Fact]
     public void A_scale_without_its_second_dimension_is_found() => Planted(AuditDefect.WrongShape, (tensor, bytes) =>
@@ -71,7 +73,8 @@ public class CheckpointAuditTests
         string renamed = model.Rewrite(model.PathOf("q"), "renamed", (tensor, bytes) =>
         {
             string prefix = tensor.Name.StartsWith("lm_head", StringComparison.Ordinal) ? "" : "model.";
-            return [(new TensorDeclaration(prefix + tensor.Name.Replace(".scale", ".weight_scale", StringComparison.Ordinal), tensor.Type, tensor.Shape), bytes)];
+            return [(new TensorDeclaration(prefix + tensor.Name.Replace(".scale", ".weight_scale", StringComparison.Ordinal), tensor.Type,
+                tensor.Shape), bytes)];
         });
         Assert.True(CheckpointAudit.Run(source, renamed).Passed);
     }
@@ -142,7 +145,8 @@ public class CheckpointAuditTests
     {
         using var model = new TinyModel(tied: true);
         using var source = model.Open();
-        foreach (var (format, granularity) in new[] { (Format.F8E5M2, Granularity.PerChannelSymmetric), (Format.Int8, Granularity.PerTensorSymmetric) })
+        foreach (var (format, granularity) in new[] { (Format.F8E5M2, Granularity.PerChannelSymmetric),
+            (Format.Int8, Granularity.PerTensorSymmetric) })
         {
             NeuronCheckpoint.Write(source, model.PathOf("q"), QuantizationPlan.Create(source, format, granularity), overwrite: true);
             File.Delete(Path.Combine(model.PathOf("q"), QuantizationRecord.FileName));
@@ -162,11 +166,13 @@ public class CheckpointAuditTests
         using var source = model.Open();
         NeuronCheckpoint.Write(source, model.PathOf("q"), QuantizationPlan.Create(source, Format.Int8));
         File.WriteAllText(Path.Combine(model.PathOf("q"), QuantizationRecord.FileName), text);
-        Assert.Equal(CheckpointFailure.RecordInvalid, Assert.Throws<CheckpointException>(() => CheckpointAudit.Run(source, model.PathOf("q"))).Failure);
+        Assert.Equal(CheckpointFailure.RecordInvalid, Assert.Throws<CheckpointException>(() =>
+            CheckpointAudit.Run(source, model.PathOf("q"))).Failure);
     }
 
     private static void Planted(
-        AuditDefect defect, Func<TensorInfo, byte[], IEnumerable<(TensorDeclaration, byte[])>> change, string module = Victim, Format format = Format.Int8)
+        AuditDefect defect, Func<TensorInfo, byte[], IEnumerable<(TensorDeclaration, byte[])>> change, string module = Victim,
+            Format format = Format.Int8)
     {
         using var model = new TinyModel();
         using var source = model.Open();

@@ -4,7 +4,8 @@ using Xunit;
 
 namespace NeuronQuant.Tests.Neuron;
 
-/// <summary>What only a child process can show: it may die, be killed, fall silent, or be no Python at all, and is ended with all it started.</summary>
+/// <summary>What only a child process can show: it may die, be killed, fall silent, or be no Python at all, and is ended with all it
+/// started.</summary>
 public sealed class ChildProcessTests : IDisposable
 {
     private static readonly TimeSpan Named = TimeSpan.FromSeconds(5); // within which a killed child must be reported
@@ -58,7 +59,8 @@ public sealed class ChildProcessTests : IDisposable
         int python = host.ProcessId;
         var run = Task.Run(async () =>
         {
-            await using var session = await _session.Start(host, setup: _session.Setup with { Config = _session.Setup.Config.With("quantized_checkpoints_path", target) });
+            await using var session = await _session.Start(host,
+                setup: _session.Setup with { Config = _session.Setup.Config.With("quantized_checkpoints_path", target) });
             await (step switch { "quantize" => session.Quantize(), "conformance" => session.Conformance(), _ => TestSession.Go(session) });
         });
         int grandchild = await Worker(file, run);
@@ -93,7 +95,8 @@ public sealed class ChildProcessTests : IDisposable
         var error = await Assert.ThrowsAsync<NeuronRunException>(() => ChildProcessHost.Start(new ChildProcessOptions(script)));
         Assert.Equal(NeuronFailure.WrongPython, error.Failure);
         Assert.Contains("3.8", error.Message, StringComparison.Ordinal);
-        var silent = await Assert.ThrowsAsync<NeuronRunException>(() => ChildProcessHost.Start(new ChildProcessOptions(Sleeper(), Patience: TimeSpan.FromSeconds(1))));
+        var silent = await Assert.ThrowsAsync<NeuronRunException>(() =>
+            ChildProcessHost.Start(new ChildProcessOptions(Sleeper(), Patience: TimeSpan.FromSeconds(1))));
         Assert.Equal(NeuronFailure.WrongPython, silent.Failure);
         Assert.Equal("NEURON_PYTHON", PythonInterpreter.Find(null, name => name == "NEURON_PYTHON" ? script : null).Origin);
         Directory.CreateDirectory(_session.Model.PathOf("bin"));
@@ -115,7 +118,8 @@ public sealed class ChildProcessTests : IDisposable
         for (var waited = Stopwatch.StartNew(); waited.Elapsed < Patience; await Task.Delay(20))
         {
             if (run.IsCompleted) await run;
-            if (File.Exists(file) && File.ReadAllText(file) is { } text && text.EndsWith('\n')) return int.Parse(text, System.Globalization.CultureInfo.InvariantCulture);
+            if (File.Exists(file) && File.ReadAllText(file) is { } text && text.EndsWith('\n'))
+                return int.Parse(text, System.Globalization.CultureInfo.InvariantCulture);
         }
         throw new TimeoutException("The step did not begin.");
     }

@@ -23,9 +23,11 @@ public class ConfigClauseTests
         });
         Assert.Contains(Named(config), message => message.Contains("cte_qkv_proj", StringComparison.Ordinal));
         Assert.DoesNotContain(Named(config.With(degree, 1)), message => message.Contains("cte_qkv_proj", StringComparison.Ordinal));
-        Assert.DoesNotContain(Named(config.With("modules_to_not_convert", new JsonArray("lm_head"))), message => message.Contains("cte_qkv_proj", StringComparison.Ordinal));
+        Assert.DoesNotContain(Named(config.With("modules_to_not_convert", new JsonArray("lm_head"))), message =>
+            message.Contains("cte_qkv_proj", StringComparison.Ordinal));
 
-        static IEnumerable<string> Named(NeuronConfig config) => NeuronConfigCheck.Run(NeuronSetup.Of(config, "inf2.48xlarge")).Errors.Select(finding => finding.Message);
+        static IEnumerable<string> Named(NeuronConfig config) =>
+            NeuronConfigCheck.Run(NeuronSetup.Of(config, "inf2.48xlarge")).Errors.Select(finding => finding.Message);
     }
 
     [Theory]
@@ -37,7 +39,9 @@ public class ConfigClauseTests
     {
         var config = NeuronConfig.Unquantized().With("quantized", quantized).With("quantized_checkpoints_path", "q").With("quantization_dtype", dtype)
             .With("quantization_type", "per_channel_symmetric").With("kv_quant_config", new JsonObject());
-        Assert.Equal(missing, NeuronConfigCheck.Run(NeuronSetup.Of(config, "inf2.8xlarge")).Errors.Any(finding => finding.Option == "kv_quant_config"));
-        Assert.DoesNotContain(NeuronConfigCheck.Run(NeuronSetup.Of(config.With("kv_cache_quant", true), "inf2.8xlarge")).Errors, finding => finding.Option == "kv_quant_config");
+        Assert.Equal(missing, NeuronConfigCheck.Run(NeuronSetup.Of(config, "inf2.8xlarge")).Errors.Any(finding =>
+            finding.Option == "kv_quant_config"));
+        Assert.DoesNotContain(NeuronConfigCheck.Run(NeuronSetup.Of(config.With("kv_cache_quant", true), "inf2.8xlarge")).Errors, finding =>
+            finding.Option == "kv_quant_config");
     }
 }

@@ -21,7 +21,8 @@ public sealed class DeviceNotebookTests : IDisposable
         Directory.CreateDirectory(At("gsm8k"));
         File.WriteAllText(At("gsm8k/train.jsonl"), Problems(Enumerable.Range(1, 5)));
         File.WriteAllText(At("gsm8k/test.jsonl"), Problems([4, 3, 4, 9, 4, 2, 1, 8, 4])); // n and 3: four of nine are 7, three of the first six
-        if (!OperatingSystem.IsWindows()) Directory.CreateSymbolicLink(At("stand-in"), PythonForTests.Fake); // a path of our own, by which our children are known
+        // a path of our own, by which our children are known
+        if (!OperatingSystem.IsWindows()) Directory.CreateSymbolicLink(At("stand-in"), PythonForTests.Fake);
     }
 
     public void Dispose() => Directory.Delete(_folder, recursive: true);
@@ -48,8 +49,10 @@ public sealed class DeviceNotebookTests : IDisposable
 
         var record = Assert.Single(DeviceRun.ReadAll(At("out")));
         using var written = Checkpoint.OpenStored(At("out/quantized"));
-        Assert.Equal((true, false, "all int8", 2, 2048), (record.Setup.StandIn, record.Setup.BlogsModel, record.Setup.Method, record.Setup.BatchSize, record.Setup.SequenceLength));
-        Assert.Equal((written.ByteCount, 14_000_000_000, 4.0, 500.0), (record.WeightBytes, record.MemoryBytes!.Device, record.LatencyMs!.TokenP50, record.LatencyMs.TokensPerSecond));
+        Assert.Equal((true, false, "all int8", 2, 2048),
+            (record.Setup.StandIn, record.Setup.BlogsModel, record.Setup.Method, record.Setup.BatchSize, record.Setup.SequenceLength));
+        Assert.Equal((written.ByteCount, 14_000_000_000, 4.0, 500.0),
+            (record.WeightBytes, record.MemoryBytes!.Device, record.LatencyMs!.TokenP50, record.LatencyMs.TokensPerSecond));
         Assert.Equal(new DeviceScore("gsm8k", "strict-match", 3, 6), record.Score);
         Assert.Contains("tracing", File.ReadAllText(At("out/python.log")), StringComparison.Ordinal);
         Assert.Equal(2, Directory.GetDirectories(At("out/graphs")).Length); // the toy's and the model's, none half-made
@@ -69,7 +72,8 @@ public sealed class DeviceNotebookTests : IDisposable
         Assert.Contains(words, result.Failure.Error.Message, StringComparison.Ordinal);
         Assert.Empty(DeviceRun.ReadAll(At("out")));
         string graphs = At("out/graphs");
-        if (Directory.Exists(graphs)) Assert.All(Directory.GetDirectories(graphs), folder => Assert.DoesNotContain(".partial", folder, StringComparison.Ordinal));
+        if (Directory.Exists(graphs)) Assert.All(Directory.GetDirectories(graphs), folder =>
+            Assert.DoesNotContain(".partial", folder, StringComparison.Ordinal));
         AssertNoChildIsLeft();
     }
 
@@ -78,14 +82,16 @@ public sealed class DeviceNotebookTests : IDisposable
         string[] sizes = ["batch=2", "sequence=2048", "answer=256", "questions=6", "runs=4"];
         var values = Parameters.Parse([$"output={At("out")}", $"python={python}", $"standIn={At("stand-in")}", $"gsm8k={At("gsm8k")}", .. sizes]);
         var prepared = NotebookRunner.Prepare(Notebook.Load(Repository.PathOf("notebooks", "08-inf2.ipynb")), values);
-        return NotebookRunner.RunAsync(prepared, Repository.PathOf("notebooks"), TimeSpan.FromMinutes(2), cancellation: TestContext.Current.CancellationToken);
+        return NotebookRunner.RunAsync(prepared, Repository.PathOf("notebooks"), TimeSpan.FromMinutes(2),
+            cancellation: TestContext.Current.CancellationToken);
     }
 
     // Python and all that it starts carry the stand-in's path in their environment.
     private void AssertNoChildIsLeft()
     {
         if (!Directory.Exists("/proc/self")) return;
-        Assert.DoesNotContain(Directory.GetDirectories("/proc").Where(folder => int.TryParse(Path.GetFileName(folder), out int id) && id != Environment.ProcessId), IsOurs);
+        Assert.DoesNotContain(Directory.GetDirectories("/proc").Where(folder =>
+            int.TryParse(Path.GetFileName(folder), out int id) && id != Environment.ProcessId), IsOurs);
     }
 
     private bool IsOurs(string process)

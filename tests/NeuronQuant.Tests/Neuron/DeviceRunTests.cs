@@ -59,7 +59,8 @@ public sealed class DeviceRunTests : IDisposable
     [Fact]
     public void A_stand_in_another_model_or_another_task_is_not_compared()
     {
-        foreach (var run in new[] { Run with { Setup = Run.Setup with { StandIn = true } }, Run with { Setup = Run.Setup with { BlogsModel = false } } })
+        foreach (var run in new[] { Run with { Setup = Run.Setup with { StandIn = true } },
+            Run with { Setup = Run.Setup with { BlogsModel = false } } })
         {
             var table = Rows([run]);
             Assert.All(table, row => Assert.Null(row[Difference]));
@@ -79,5 +80,6 @@ public sealed class DeviceRunTests : IDisposable
         Assert.Contains(table, row => row[1] is "ms per token");
     }
 
-    private static object?[][] Rows(IReadOnlyList<DeviceRun> runs) => [.. MeasuredBesideRecorded.ToDataFrame(Blog, runs).Rows.Select(row => row.ToArray())];
+    private static object?[][] Rows(IReadOnlyList<DeviceRun> runs) =>
+        [.. MeasuredBesideRecorded.ToDataFrame(Blog, runs).Rows.Select(row => row.ToArray())];
 }

@@ -4,10 +4,12 @@ using Xunit;
 
 namespace NeuronQuant.Tests.Neuron;
 
-/// <summary>environment.yml beside data/neuron/environment.json, the record of where each version was read: the same names, the same versions, nothing unpinned.</summary>
+/// <summary>environment.yml beside data/neuron/environment.json, the record of where each version was read: the same names, the same versions,
+/// nothing unpinned.</summary>
 public sealed partial class HostEnvironmentTests
 {
-    private static readonly JsonObject Recorded = JsonNode.Parse(File.ReadAllText(Repository.PathOf("data", "neuron", "environment.json")))!.AsObject();
+    private static readonly JsonObject Recorded = JsonNode.Parse(
+        File.ReadAllText(Repository.PathOf("data", "neuron", "environment.json")))!.AsObject();
     private static readonly string[] Lines = File.ReadAllLines(Repository.PathOf("environment.yml"));
 
     [Theory]
@@ -17,7 +19,8 @@ public sealed partial class HostEnvironmentTests
     {
         var entries = Lines.SkipWhile(line => line != "dependencies:").Skip(1).Where(line => line.StartsWith(indent, StringComparison.Ordinal))
             .Select(line => line[indent.Length..]).Where(entry => !entry.StartsWith("--", StringComparison.Ordinal) && entry != "pip:");
-        Assert.Equal(Pins(kind).Order(StringComparer.Ordinal), entries.Select(entry => string.Join(' ', Pin().Split(entry))).Order(StringComparer.Ordinal));
+        Assert.Equal(Pins(kind).Order(StringComparer.Ordinal),
+            entries.Select(entry => string.Join(' ', Pin().Split(entry))).Order(StringComparer.Ordinal));
     }
 
     [Fact]
@@ -33,7 +36,8 @@ public sealed partial class HostEnvironmentTests
         foreach (string kind in new[] { "channels", "pip", "system" })
             Assert.All(Recorded[kind]!.AsObject(), one => Assert.NotEmpty((string)one.Value!["source"]!));
         string known = File.ReadAllText(Repository.PathOf("lib", "neuron_bridge", "environment.py"));
-        Assert.Contains($"\"{Recorded["pip"]!["neuronx-distributed-inference"]!["version"]}\": \"{Recorded["sdk"]}\"", known, StringComparison.Ordinal);
+        Assert.Contains($"\"{Recorded["pip"]!["neuronx-distributed-inference"]!["version"]}\": \"{Recorded["sdk"]}\"", known,
+            StringComparison.Ordinal);
     }
 
     private static IEnumerable<string> Pins(string kind) => Recorded[kind]!.AsObject().Select(one => $"{one.Key} {one.Value!["version"]}");

@@ -41,7 +41,8 @@ public sealed class InProcessPythonTests : IDisposable
     {
         using var cancel = new CancellationTokenSource();
         var host = await PythonForTests.InProcess("compile:hang");
-        await using (var session = await _session.Start(host, log: line => { if (line.StartsWith("started", StringComparison.Ordinal)) cancel.Cancel(); }))
+        await using (var session = await _session.Start(host, log: line =>
+            { if (line.StartsWith("started", StringComparison.Ordinal)) cancel.Cancel(); }))
         {
             await Assert.ThrowsAnyAsync<OperationCanceledException>(() => session.Compile(cancel.Token));
             Assert.Equal(NeuronFailure.PythonDied, (await Assert.ThrowsAsync<NeuronRunException>(() => session.Compile())).Failure);
@@ -55,7 +56,8 @@ public sealed class InProcessPythonTests : IDisposable
     {
         using var cancel = new CancellationTokenSource();
         var host = await PythonForTests.InProcess("compile:native");
-        await using var session = await _session.Start(host, log: line => { if (line.StartsWith("native", StringComparison.Ordinal)) cancel.Cancel(); });
+        await using var session = await _session.Start(host, log: line =>
+            { if (line.StartsWith("native", StringComparison.Ordinal)) cancel.Cancel(); });
         var error = await Assert.ThrowsAsync<NeuronRunException>(() => session.Compile(cancel.Token));
         Assert.Equal(NeuronFailure.PythonSilent, error.Failure);
         Assert.Contains("runs on", error.Message, StringComparison.Ordinal);
@@ -68,7 +70,8 @@ public sealed class InProcessPythonTests : IDisposable
     public async Task A_run_on_a_device_uses_it()
     {
         var lines = new List<string>();
-        var options = new DeviceOptions(DeviceOptions.Auto, _session.Model.PathOf("cache"), PythonForTests.Fake, line => { lock (lines) lines.Add(line); });
+        var options = new DeviceOptions(DeviceOptions.Auto, _session.Model.PathOf("cache"), PythonForTests.Fake, line =>
+            { lock (lines) lines.Add(line); });
         await using var device = await NeuronDevice.Open(_session.Setup, _session.Model.Folder, options);
         Assert.StartsWith("Python in process", lines[0], StringComparison.Ordinal);
         var benchmark = await device.Do("benchmark", async (session, cancellation) =>
@@ -86,7 +89,8 @@ public sealed class InProcessPythonTests : IDisposable
         await (await PythonForTests.InProcess()).DisposeAsync(); // skips where this Python has no library
         string python = PythonForTests.Interpreter();
         Assert.Equal("[0, 2, 2, 4, 0, -2]", await PythonExpression.Evaluate(python, "[round(x) for x in (0.5, 1.5, 2.5, 3.5, -0.5, -1.5)]"));
-        Assert.Contains("ZeroDivisionError", (await Assert.ThrowsAsync<NeuronRunException>(() => PythonExpression.Evaluate(python, "1/0"))).Message, StringComparison.Ordinal);
+        Assert.Contains("ZeroDivisionError", (await Assert.ThrowsAsync<NeuronRunException>(() => PythonExpression.Evaluate(python, "1/0"))).Message,
+            StringComparison.Ordinal);
     }
 
     // The native call lasts eight seconds, and its session is closed after it.

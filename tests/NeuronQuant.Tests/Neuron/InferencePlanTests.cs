@@ -25,7 +25,8 @@ public class InferencePlanTests
     [InlineData(Format.Int8, false, 12.93, 12.0, 13.2, 76)]
     [InlineData(Format.F8E4M3, false, 12.93, 12.0, 13.2, 76)]
     [InlineData(Format.Int8, true, 13.60, 12.7, 13.9, 72)]
-    public void Weights_and_roofline_are_those_of_the_facts(Format format, bool keepHead, double gigabytes, double gib, double milliseconds, double perSecond)
+    public void Weights_and_roofline_are_those_of_the_facts(Format format, bool keepHead, double gigabytes, double gib, double milliseconds,
+        double perSecond)
     {
         var plan = InferencePlan.Create(Nemo, new PlanRequest(OneChip, Format: format, Keep: keepHead ? ["lm_head"] : []));
         Assert.Equal(gigabytes, plan.Weights.Gigabytes, 0.005 + 1e-9);
@@ -97,13 +98,15 @@ public class InferencePlanTests
         Assert.Equal(7.4, small.Request.Instance.HostGib - small.HostGibCompiling, 0.05);
         Assert.Contains(small.Findings, finding => finding is { Severity: ConfigSeverity.Warning, Option: "instance" }
             && finding.Remedy.Contains("NEURON_PLATFORM_TARGET_OVERRIDE", StringComparison.Ordinal));
-        Assert.DoesNotContain(InferencePlan.Create(llama, new PlanRequest(Host(128), Format: Format.Bf16)).Findings, finding => finding.Option == "instance");
+        Assert.DoesNotContain(InferencePlan.Create(llama, new PlanRequest(Host(128), Format: Format.Bf16)).Findings, finding =>
+            finding.Option == "instance");
     }
 
     [Fact]
     public void What_does_not_fit_is_an_error_and_what_is_tight_a_warning()
     {
-        Assert.Contains(InferencePlan.Create(Nemo, new PlanRequest(OneChip, TpDegree: 1, Format: Format.Bf16)).Findings, finding => finding.Severity == ConfigSeverity.Error);
+        Assert.Contains(InferencePlan.Create(Nemo, new PlanRequest(OneChip, TpDegree: 1, Format: Format.Bf16)).Findings, finding =>
+            finding.Severity == ConfigSeverity.Error);
         var tight = InferencePlan.Create(Nemo, new PlanRequest(OneChip, BatchSize: 16, SequenceLength: 2560, Format: Format.Bf16));
         Assert.InRange(tight.CoreFreeGib, 0, InferencePlan.ComfortableGib);
         Assert.Equal(ConfigSeverity.Warning, Assert.Single(tight.Findings).Severity);
@@ -125,5 +128,6 @@ public class InferencePlanTests
 
     [Fact]
     public void The_table_holds_every_instance_of_the_family() =>
-        Assert.All(PlanInstance.All, instance => Assert.Equal((2 * instance.Chips, 16.0, 820.0), (instance.Cores, instance.GibPerCore, instance.GibPerSecond / instance.Chips)));
+        Assert.All(PlanInstance.All, instance => Assert.Equal((2 * instance.Chips, 16.0, 820.0),
+            (instance.Cores, instance.GibPerCore, instance.GibPerSecond / instance.Chips)));
 }

@@ -32,7 +32,8 @@ public class NeuronCheckpointTests
     {
         using var model = new TinyModel();
         using var source = model.Open();
-        NeuronCheckpoint.Write(source, model.PathOf("q"), QuantizationPlan.Create(source, Format.Int8, modulesToNotConvert: ["lm_head", "layers.1.mlp"]));
+        NeuronCheckpoint.Write(source, model.PathOf("q"),
+            QuantizationPlan.Create(source, Format.Int8, modulesToNotConvert: ["lm_head", "layers.1.mlp"]));
         using var written = Checkpoint.OpenStored(model.PathOf("q"));
         string[] keys = [.. written.Tensors.Select(tensor => $"{tensor.Name} {tensor.Type.Name()} [{string.Join(",", tensor.Shape)}]")];
         Assert.DoesNotContain(keys, key => key.StartsWith("model.", StringComparison.Ordinal));
@@ -112,7 +113,8 @@ public class NeuronCheckpointTests
         using var model = new TinyModel();
         using var source = model.Open();
         using var cancel = new CancellationTokenSource();
-        Assert.ThrowsAny<OperationCanceledException>(() => NeuronCheckpoint.Write(source, model.PathOf("q"), QuantizationPlan.Create(source, Format.Int8),
+        Assert.ThrowsAny<OperationCanceledException>(() =>
+            NeuronCheckpoint.Write(source, model.PathOf("q"), QuantizationPlan.Create(source, Format.Int8),
             progress: (done, total) => { if (done > total / 2) cancel.Cancel(); }, cancellation: cancel.Token));
         Assert.Throws<CheckpointException>(() => Checkpoint.Open(model.PathOf("q")));
         Assert.False(Directory.Exists(model.PathOf("q")) && Directory.EnumerateFileSystemEntries(model.PathOf("q")).Any());

@@ -39,7 +39,8 @@ public class NeuronCommandTests
     [Fact]
     public async Task Serve_config_prints_the_command_and_fails_for_what_the_plugin_cannot_load()
     {
-        var (code, output) = await Run("neuron", "serve-config", Repository.PathOf("data", "neuron", "corrected-config.json"), "--model", Nemo, "--json");
+        var (code, output) = await Run("neuron", "serve-config", Repository.PathOf("data", "neuron", "corrected-config.json"), "--model", Nemo,
+            "--json");
         var serving = JsonNode.Parse(output)!;
         Assert.Equal((1, false), (code, (bool)serving["works"]!)); // Mistral on 2.28
         Assert.StartsWith("export ", (string)serving["command"]!, StringComparison.Ordinal);
@@ -52,8 +53,15 @@ public class NeuronCommandTests
         using var model = new TinyModel();
         var setup = NeuronSetup.Of(NeuronConfig.Unquantized().With("seq_len", 64).With("max_context_length", 32));
         string path = model.PathOf("run.py"), script = NeuronScript.Of(setup, model.Folder, model.PathOf("compiled"));
-        Assert.Contains("UNSAFE_FP8FNCAST", NeuronScript.Of(NeuronSetup.Read(Repository.PathOf("data", "neuron", "corrected-config.json")), "m", "c"), StringComparison.Ordinal);
-        File.WriteAllText(path, $"import sys\nsys.path.insert(0, {JsonValue.Create(PythonForTests.Fake).ToJsonString()})\nimport os\nos.chdir({JsonValue.Create(model.Root).ToJsonString()})\n{script}");
+        Assert.Contains("UNSAFE_FP8FNCAST", NeuronScript.Of(NeuronSetup.Read(Repository.PathOf("data", "neuron", "corrected-config.json")), "m",
+            "c"), StringComparison.Ordinal);
+        File.WriteAllText(path, $"""
+            import sys, os
+            sys.path.insert(0, {JsonValue.Create(PythonForTests.Fake).ToJsonString()})
+            os.chdir({JsonValue.Create(model.Root).ToJsonString()})
+            os.environ["{HostTarget.Variable}"] = "inf2"  # no device answers here
+            {script}
+            """);
         var (code, output) = await PythonForTests.Run(PythonForTests.Interpreter(), "-B", path);
         Assert.True(code == 0, output);
         Assert.Contains("The answer is 7", output, StringComparison.Ordinal);
@@ -65,7 +73,8 @@ public class NeuronCommandTests
     {
         using var model = new TinyModel();
         string demo = Repository.PathOf("data", "demo-model"), fake = PythonForTests.Fake;
-        var (code, output) = await Run("neuron", "conformance", demo, "--out", model.PathOf("c"), "--python", PythonForTests.Interpreter(), "--stand-in", fake, "--json");
+        var (code, output) = await Run("neuron", "conformance", demo, "--out", model.PathOf("c"), "--python", PythonForTests.Interpreter(),
+            "--stand-in", fake, "--json");
         Assert.Equal((0, true), (code, (bool)JsonNode.Parse(output)!["stand_in"]!));
         Assert.InRange((double)JsonNode.Parse(output)!["logits"]!["largest_difference"]!, 0, 1e-3); // The stand-in multiplies in plain Python.
         string differs = PythonForTests.InterpreterWith("conformance:differ", model.PathOf("python3"));

@@ -7,7 +7,8 @@ namespace NeuronQuant.Tests.Neuron;
 /// <summary>The check beside what the real class said to the same options: Golden/neuronconfig_answers.json, which says how it was made.</summary>
 public class NeuronConfigAnswersTests
 {
-    private static readonly JsonObject Recorded = JsonNode.Parse(File.ReadAllText(Repository.PathOf("tests", "NeuronQuant.Tests", "Golden", "neuronconfig_answers.json")))!["cases"]!.AsObject();
+    private static readonly JsonObject Recorded = JsonNode.Parse(
+        File.ReadAllText(Repository.PathOf("tests", "NeuronQuant.Tests", "Golden", "neuronconfig_answers.json")))!["cases"]!.AsObject();
 
     public static TheoryData<string> Cases => [.. Recorded.Select(one => one.Key)];
 
@@ -18,7 +19,8 @@ public class NeuronConfigAnswersTests
         var (options, answer) = (Recorded[name]!["kwargs"]!.AsObject(), (string)Recorded[name]!["answer"]!);
         var refusals = ConfigConstructor.Check(NeuronConfig.Of(options)).ToArray();
         if (answer == "ok") Assert.True(refusals.Length == 0, $"the class takes it: {string.Join(" ", refusals.Select(finding => $"{finding}"))}");
-        else Assert.True(refusals.Any(finding => finding.Raises == answer), $"{answer} ({Recorded[name]!["message"]}) expected among: {string.Join(" ", refusals.Select(finding => $"{finding}"))}");
+        else Assert.True(refusals.Any(finding => finding.Raises == answer),
+            $"{answer} ({Recorded[name]!["message"]}) expected among: {string.Join(" ", refusals.Select(finding => $"{finding}"))}");
     }
 
     [Theory]
@@ -29,7 +31,8 @@ public class NeuronConfigAnswersTests
         if ((one["ignored"] ?? one["forced"]) is null) return;
         string said = one["ignored"] is { } ignored ? (string)ignored! : (string)one["forced"]![0]!;
         var found = NeuronConfigCheck.Run(NeuronSetup.Of(NeuronConfig.Of(one["kwargs"]!.AsObject()), "inf2.8xlarge")).Findings;
-        Assert.Contains(found, finding => one["kwargs"]!.AsObject().Any(option => said.Contains(option.Key, StringComparison.Ordinal) && finding.Option == option.Key)
+        Assert.Contains(found, finding => one["kwargs"]!.AsObject().Any(option =>
+            said.Contains(option.Key, StringComparison.Ordinal) && finding.Option == option.Key)
             || finding.Option is "activation_quantization_type" or "quantized_mlp_kernel_enabled");
     }
 
@@ -37,7 +40,8 @@ public class NeuronConfigAnswersTests
     public void Options_that_the_class_takes_and_the_check_refuses_are_these_and_each_has_its_reason()
     {
         string[] refused = [.. Recorded.Where(one => (string)one.Value!["answer"]! == "ok")
-            .Where(one => !NeuronConfigCheck.Run(NeuronSetup.Of(NeuronConfig.Of(one.Value!["kwargs"]!.AsObject()), "inf2.48xlarge")).Passed).Select(one => one.Key).Order(StringComparer.Ordinal)];
+            .Where(one => !NeuronConfigCheck.Run(NeuronSetup.Of(NeuronConfig.Of(one.Value!["kwargs"]!.AsObject()), "inf2.48xlarge")).Passed)
+            .Select(one => one.Key).Order(StringComparer.Ordinal)];
         Assert.Equal(Deviations.Keys.Order(StringComparer.Ordinal), refused);
     }
 

@@ -96,23 +96,30 @@ public class NeuronConfigCheckTests
     {
         var setup = Corrected with { Config = Corrected.Config.With("modules_to_not_convert", new JsonArray(entry)) };
         Found(setup, severity, $"modules_to_not_convert: {entry}", words);
-        Assert.Contains(NeuronConfigCheck.Run(setup).Findings, finding => finding.Option == $"modules_to_not_convert: {entry}" && finding.Severity == severity);
+        Assert.Contains(NeuronConfigCheck.Run(setup).Findings, finding =>
+            finding.Option == $"modules_to_not_convert: {entry}" && finding.Severity == severity);
     }
 
     [Fact]
     public void An_entry_and_its_twin_are_safe_together()
     {
-        var config = Corrected.Config.With("modules_to_not_convert", new JsonArray("layers.3.self_attn.q_proj", "layers.3.self_attn.qkv_proj.q_proj"));
+        var config = Corrected.Config.With("modules_to_not_convert",
+            new JsonArray("layers.3.self_attn.q_proj", "layers.3.self_attn.qkv_proj.q_proj"));
         Assert.Empty(NeuronConfigCheck.Run(Corrected with { Config = config }, Nemo).Findings);
     }
 
     [Fact]
     public void Fused_projections_want_the_exact_form_and_lose_to_activation_quantization()
     {
-        var fused = Corrected with { Config = Corrected.Config.With("fused_qkv", true).With("modules_to_not_convert", new JsonArray("layers.3.self_attn.")) };
+        var fused = Corrected with
+        {
+            Config = Corrected.Config.With("fused_qkv", true).With("modules_to_not_convert",
+            new JsonArray("layers.3.self_attn."))
+        };
         Found(fused, ConfigSeverity.Error, "fused_qkv", "\"layers.3.self_attn\"");
         Assert.Empty(NeuronConfigCheck.Run(Corrected with { Config = Corrected.Config.With("fused_qkv", true) }, Nemo).Findings);
-        Found(Corrected with { Config = Corrected.Config.With("fused_qkv", true).With("activation_quantization_type", "static") }, ConfigSeverity.Warning, "fused_qkv", "False");
+        Found(Corrected with { Config = Corrected.Config.With("fused_qkv", true).With("activation_quantization_type", "static") },
+            ConfigSeverity.Warning, "fused_qkv", "False");
     }
 
     [Fact]
@@ -126,7 +133,8 @@ public class NeuronConfigCheckTests
         Found(Corrected with { ModelClass = "NeuronMistralForCausalLM", Sdk = NeuronSdk.Parse("2.30") }, ConfigSeverity.Error, "model_class", "160");
         Found(Corrected with { ModelClass = "NeuronQwen2ForCausalLM" }, ConfigSeverity.Error, "model_class", "NeuronLlamaForCausalLM");
         var fp8 = Corrected.Config.With("quantization_dtype", "f8e4m3");
-        Found(Corrected with { Config = fp8, Environment = new Dictionary<string, string> { ["UNSAFE_FP8FNCAST"] = "1" } }, ConfigSeverity.Error, "XLA_HANDLE_SPECIAL_SCALAR", "not set");
+        Found(Corrected with { Config = fp8, Environment = new Dictionary<string, string> { ["UNSAFE_FP8FNCAST"] = "1" } }, ConfigSeverity.Error,
+            "XLA_HANDLE_SPECIAL_SCALAR", "not set");
         Assert.Throws<NeuronException>(() => NeuronSdk.Parse("two"));
     }
 
@@ -135,9 +143,14 @@ public class NeuronConfigCheckTests
     {
         var large = Corrected with { Instance = "inf2.24xlarge" };
         Found(large with { Config = large.Config.With("tp_degree", 12) }, ConfigSeverity.Warning, "tp_degree", "36");
-        Found(large with { Config = large.Config.With("tp_degree", 12).With("quantization_type", "per_tensor_symmetric").With("modules_to_not_convert", null) },
+        Found(large with
+        {
+            Config = large.Config.With("tp_degree", 12).With("quantization_type",
+            "per_tensor_symmetric").With("modules_to_not_convert", null)
+        },
             ConfigSeverity.Error, "quantization_type", "padding");
-        Assert.Contains(NeuronConfigCheck.Run(Corrected with { Instance = null, Config = Corrected.Config.With("tp_degree", 12) }).Findings, finding => finding.Option == "tp_degree");
+        Assert.Contains(NeuronConfigCheck.Run(Corrected with { Instance = null, Config = Corrected.Config.With("tp_degree", 12) }).Findings,
+            finding => finding.Option == "tp_degree");
     }
 
     [Fact]
@@ -145,7 +158,8 @@ public class NeuronConfigCheckTests
     {
         var windowed = NeuronConfigCheck.Run(Corrected, Nemo with { SlidingWindow = 1024 });
         Assert.Contains(windowed.Findings, finding => finding.Option == "sliding_window");
-        var tied = NeuronConfigCheck.Run(Corrected with { Config = Corrected.Config.With("modules_to_not_convert", null) }, Nemo with { TieWordEmbeddings = true });
+        var tied = NeuronConfigCheck.Run(Corrected with { Config = Corrected.Config.With("modules_to_not_convert", null) },
+            Nemo with { TieWordEmbeddings = true });
         Assert.Contains(tied.Errors, finding => finding.Option.EndsWith("lm_head", StringComparison.Ordinal));
         var biased = NeuronConfigCheck.Run(Corrected, Nemo with { HasQueryKeyValueBias = true });
         Assert.Contains(biased.Errors, finding => finding.Message.Contains("issue 60", StringComparison.Ordinal));
@@ -156,18 +170,26 @@ public class NeuronConfigCheckTests
     {
         using var model = new TinyModel();
         using var source = model.Open();
-        var record = NeuronCheckpoint.Write(source, model.PathOf("q"), QuantizationPlan.Create(source, Format.Int8, modulesToNotConvert: ["lm_head"]));
-        var setup = NeuronSetup.Of(NeuronConfig.For(record, model.PathOf("q")).With("torch_dtype", "bfloat16").With("tp_degree", 2).With("seq_len", 64), "inf2.8xlarge");
+        var record = NeuronCheckpoint.Write(source, model.PathOf("q"),
+            QuantizationPlan.Create(source, Format.Int8, modulesToNotConvert: ["lm_head"]));
+        var setup = NeuronSetup.Of(NeuronConfig.For(record, model.PathOf("q")).With("torch_dtype", "bfloat16").With("tp_degree", 2).With("seq_len",
+            64), "inf2.8xlarge");
         Assert.Empty(NeuronConfigCheck.Run(setup, source.Config, source).Findings);
-        var other = setup with { Config = setup.Config.With("quantization_dtype", "f8e5m2").With("modules_to_not_convert", new JsonArray("layers.0.mlp")) };
+        var other = setup with
+        {
+            Config = setup.Config.With("quantization_dtype", "f8e5m2").With("modules_to_not_convert",
+            new JsonArray("layers.0.mlp"))
+        };
         var found = NeuronConfigCheck.Run(other, source.Config, source).Errors.Select(finding => finding.Option).ToArray();
         Assert.Contains("quantization_dtype", found);
         Assert.Contains("modules_to_not_convert", found);
         Assert.Contains("quantized_checkpoints_path: lm_head", found);
-        NeuronCheckpoint.Write(source, model.PathOf("fake"), QuantizationPlan.Create(source, Format.Int8, modulesToNotConvert: ["lm_head"]), CheckpointLayout.Fake);
+        NeuronCheckpoint.Write(source, model.PathOf("fake"), QuantizationPlan.Create(source, Format.Int8, modulesToNotConvert: ["lm_head"]),
+            CheckpointLayout.Fake);
         Assert.Contains(NeuronConfigCheck.Run(setup with { Config = setup.Config.With("quantized_checkpoints_path", model.PathOf("fake")) }).Errors,
             finding => finding.Message.Contains("fake-quantized", StringComparison.Ordinal));
-        Assert.Contains(NeuronConfigCheck.Run(setup with { Config = setup.Config.With("quantized_checkpoints_path", Path.Combine(model.Folder, "config.json")) }).Warnings,
+        Assert.Contains(NeuronConfigCheck.Run(
+            setup with { Config = setup.Config.With("quantized_checkpoints_path", Path.Combine(model.Folder, "config.json")) }).Warnings,
             finding => finding.Message.Contains("pickle", StringComparison.Ordinal));
     }
 
@@ -190,7 +212,8 @@ public class NeuronConfigCheckTests
     public void The_call_is_Python()
     {
         string python = Corrected.Config.ToPython();
-        foreach (string line in new[] { "tp_degree=2,", "torch_dtype=torch.bfloat16,", "quantized=True,", "kv_quant_config={},", "quantization_dtype=\"int8\",", "\"layers.37.mlp\"" })
+        foreach (string line in new[] { "tp_degree=2,", "torch_dtype=torch.bfloat16,", "quantized=True,", "kv_quant_config={},",
+            "quantization_dtype=\"int8\",", "\"layers.37.mlp\"" })
             Assert.Contains(line, python, StringComparison.Ordinal);
         Assert.Equal(Corrected.Config.ToJson(), NeuronConfig.Of((JsonObject)JsonNode.Parse(Corrected.Config.ToJson())!).ToJson());
     }
@@ -198,7 +221,8 @@ public class NeuronConfigCheckTests
     private static void Found(NeuronSetup setup, ConfigSeverity severity, string option, string words)
     {
         var report = NeuronConfigCheck.Run(setup, Nemo);
-        var finding = report.Findings.FirstOrDefault(found => found.Option == option && found.Severity == severity && $"{found}".Contains(words, StringComparison.Ordinal));
+        var finding = report.Findings.FirstOrDefault(found =>
+            found.Option == option && found.Severity == severity && $"{found}".Contains(words, StringComparison.Ordinal));
         Assert.True(finding is not null, $"{severity} {option} with '{words}' expected among:\n{string.Join("\n", report.Findings)}");
         Assert.NotEqual("", finding.Message);
     }

@@ -38,14 +38,18 @@ public abstract class NeuronSessionTests : IDisposable
         await session.Load();
         Assert.Contains(log, line => line.StartsWith("tracing", StringComparison.Ordinal));
 
-        var task = WordProblemTask.Demo([new WordProblem("3 and 4?", "3 + 4 = 7\n#### 7"), new WordProblem("3 and 5?", "#### 8"), new WordProblem("7?", "#### 7")]);
+        var task = WordProblemTask.Demo([new WordProblem("3 and 4?", "3 + 4 = 7\n#### 7"), new WordProblem("3 and 5?", "#### 8"),
+            new WordProblem("7?", "#### 7")]);
         var graded = await Evaluator.Run(task, session);
         Assert.Equal(2.0 / 3, graded.Scores().First(score => score.Group is null or "").Accuracy, 9);
 
         var benchmark = await session.Benchmark(runs: 4);
-        Assert.Equal((4, 2, 4.0, 500.0), (benchmark.Runs, benchmark.BatchSize, benchmark.TimePerTokenMs, benchmark.TokensPerSecond!.Value)); // the fake says 4 ms
+        // the fake says 4 ms
+        Assert.Equal((4, 2, 4.0, 500.0), (benchmark.Runs, benchmark.BatchSize, benchmark.TimePerTokenMs, benchmark.TokensPerSecond!.Value));
         var memory = await session.Memory();
-        Assert.Equal((14_000_000_000, 3_000_000_000, 2, 7_000_000_000), (memory.DeviceBytes, memory.HostBytes, memory.Cores.Count, memory.Cores["0"])); // as the fake tool says
+        // as the fake tool says
+        Assert.Equal((14_000_000_000, 3_000_000_000, 2, 7_000_000_000),
+            (memory.DeviceBytes, memory.HostBytes, memory.Cores.Count, memory.Cores["0"]));
         Assert.True((await session.Conformance()).Equal);
         var logits = Assert.Single(await session.Logits(["x"], 2));
         Assert.Equal([2, 2], [logits.Length, logits[0].Length]);
@@ -62,7 +66,8 @@ public abstract class NeuronSessionTests : IDisposable
     {
         string demo = Repository.PathOf("data", "demo-model");
         using var source = Checkpoint.Open(demo);
-        var record = NeuronCheckpoint.Write(source, _session.Model.PathOf("demo"), QuantizationPlan.Create(source, Format.Int8, modulesToNotConvert: ["lm_head"]));
+        var record = NeuronCheckpoint.Write(source, _session.Model.PathOf("demo"),
+            QuantizationPlan.Create(source, Format.Int8, modulesToNotConvert: ["lm_head"]));
         string folder = _session.Model.Rewrite(_session.Model.PathOf("demo"), "changed", (tensor, bytes) =>
         {
             if (tensor.Name.EndsWith("layers.0.mlp.up_proj.scale", StringComparison.Ordinal))
@@ -93,11 +98,14 @@ public abstract class NeuronSessionTests : IDisposable
         string key = CompileCache.KeyOf(_session.Setup, _session.Model.Folder);
         foreach (var other in new[]
         {
-            _session.Setup with { Config = _session.Setup.Config.With("modules_to_not_convert", new JsonArray("lm_head")) }, _session.Setup with { Config = _session.Setup.Config.With("seq_len", 128) },
-            _session.Setup with { Config = _session.Setup.Config.With("quantization_dtype", "f8e5m2") }, _session.Setup with { Sdk = NeuronSdk.Parse("2.27.1") },
+            _session.Setup with { Config = _session.Setup.Config.With("modules_to_not_convert", new JsonArray("lm_head")) },
+                _session.Setup with { Config = _session.Setup.Config.With("seq_len", 128) },
+            _session.Setup with { Config = _session.Setup.Config.With("quantization_dtype", "f8e5m2") },
+                _session.Setup with { Sdk = NeuronSdk.Parse("2.27.1") },
         })
             Assert.NotEqual(key, CompileCache.KeyOf(other, _session.Model.Folder));
-        Assert.Throws<NeuronException>(() => CompileCache.KeyOf(_session.Setup with { Config = _session.Setup.Config.With("save_sharded_checkpoint", true) }, _session.Model.Folder));
+        Assert.Throws<NeuronException>(() =>
+            CompileCache.KeyOf(_session.Setup with { Config = _session.Setup.Config.With("save_sharded_checkpoint", true) }, _session.Model.Folder));
     }
 
     [Fact]
@@ -108,7 +116,8 @@ public abstract class NeuronSessionTests : IDisposable
         var host = await Host("compile:hang");
         await using var session = await _session.Start(host, log: line =>
         {
-            if (Regex.Match(line, @"started worker (\d+)") is { Success: true } match) worker.TrySetResult(int.Parse(match.Groups[1].Value, System.Globalization.CultureInfo.InvariantCulture));
+            if (Regex.Match(line, @"started worker (\d+)") is { Success: true } match)
+                worker.TrySetResult(int.Parse(match.Groups[1].Value, System.Globalization.CultureInfo.InvariantCulture));
         });
         var run = session.Compile(cancel.Token);
         int grandchild = await worker.Task.WaitAsync(Patience);
@@ -139,7 +148,8 @@ public abstract class NeuronSessionTests : IDisposable
     [Fact]
     public async Task A_checkpoint_that_contradicts_the_configuration_is_named()
     {
-        File.Delete(Path.Combine(_session.Model.PathOf("q"), QuantizationRecord.FileName)); // with its record the check would refuse before Python is asked
+        // with its record the check would refuse before Python is asked
+        File.Delete(Path.Combine(_session.Model.PathOf("q"), QuantizationRecord.FileName));
         var setup = _session.Setup with { Config = _session.Setup.Config.With("modules_to_not_convert", new JsonArray("lm_head")) };
         await using var session = await _session.Start(await Host(), setup: setup);
         var error = await Assert.ThrowsAsync<NeuronRunException>(() => TestSession.Go(session));
@@ -151,17 +161,37 @@ public abstract class NeuronSessionTests : IDisposable
     public async Task What_is_wrong_from_the_start_is_refused_at_the_start()
     {
         var bad = _session.Setup with { Config = _session.Setup.Config.With("quantization_dtype", "fp8") };
-        Assert.Equal(NeuronFailure.ConfigRefused, (await Assert.ThrowsAsync<NeuronRunException>(async () => await _session.Start(await Host(), setup: bad))).Failure);
-        await using var session = await NeuronSession.Start(await Host(), _session.Setup, _session.Model.Folder, new SessionOptions(_session.Model.PathOf("cache")));
+        Assert.Equal(NeuronFailure.ConfigRefused,
+            (await Assert.ThrowsAsync<NeuronRunException>(async () => await _session.Start(await Host(), setup: bad))).Failure);
+        await using var session = await NeuronSession.Start(await Host(), _session.Setup, _session.Model.Folder,
+            new SessionOptions(_session.Model.PathOf("cache")));
         if (session.Environment.Devices.Count == 0)
             Assert.Equal(NeuronFailure.NoDevice, (await Assert.ThrowsAsync<NeuronRunException>(() => session.Load())).Failure);
+    }
+
+    [Fact]
+    public async Task A_second_session_finds_nothing_of_the_first()
+    {
+        const string name = "NEURON_RT_NUM_CORES";
+        await using (var session = await _session.Start(await Host())) await session.Compile();
+        var first = await Host();
+        await using (first)
+        {
+            await first.Call("set_environment", new JsonObject { ["variables"] = new JsonObject { [name] = "7" } });
+            Assert.Equal("7", (string?)(await first.Call("environment", []))["variables"]![name]);
+        }
+        await using var second = await Host();
+        Assert.Equal(Environment.GetEnvironmentVariable(name), (string?)(await second.Call("environment", []))["variables"]![name]);
+        var error = await Assert.ThrowsAsync<NeuronRunException>(() => second.Call("compile", new JsonObject { ["path"] = "x" }));
+        Assert.Contains("Call open first", error.Message, StringComparison.Ordinal);
     }
 
     [Fact]
     public async Task Another_release_than_the_one_checked_for_is_refused()
     {
         Directory.CreateDirectory(_session.Model.PathOf("site/neuronx_distributed_inference-0.9.17334.dist-info"));
-        File.WriteAllText(_session.Model.PathOf("site/neuronx_distributed_inference-0.9.17334.dist-info/METADATA"), "Metadata-Version: 2.1\nName: neuronx-distributed-inference\nVersion: 0.9.17334\n");
+        File.WriteAllText(_session.Model.PathOf("site/neuronx_distributed_inference-0.9.17334.dist-info/METADATA"),
+            "Metadata-Version: 2.1\nName: neuronx-distributed-inference\nVersion: 0.9.17334\n");
         var host = await Host(first: _session.Model.PathOf("site"));
         var error = await Assert.ThrowsAsync<NeuronRunException>(async () => await _session.Start(host));
         Assert.Equal(NeuronFailure.WrongSdk, error.Failure);

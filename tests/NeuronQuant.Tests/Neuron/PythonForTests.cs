@@ -4,7 +4,8 @@ using Xunit;
 
 namespace NeuronQuant.Tests.Neuron;
 
-/// <summary>A Python of 3.10 or newer on the PATH, with the fake NxD Inference of tests/python; without one the tests are skipped and say so.</summary>
+/// <summary>A Python of 3.10 or newer on the PATH, with the fake NxD Inference of tests/python; without one the tests are skipped and say
+/// so.</summary>
 internal static class PythonForTests
 {
     private static readonly Lazy<string?> Found = new(() => new[] { "python3", "python" }.FirstOrDefault(IsNewEnough));
@@ -31,8 +32,14 @@ internal static class PythonForTests
     }
 
     /// <summary>A host with the fake; a worker that hangs leaves its process id in the file.</summary>
-    public static Task<ChildProcessHost> Host(string trouble = "", TimeSpan? silence = null, string worker = "", string? first = null) => ChildProcessHost.Start(new ChildProcessOptions(
-        Interpreter(), new Dictionary<string, string> { ["FAKE_NXDI"] = trouble, ["FAKE_NXDI_WORKER"] = worker, ["PATH"] = $"{Fake}{Path.PathSeparator}{Environment.GetEnvironmentVariable("PATH")}" },
+    public static Task<ChildProcessHost> Host(string trouble = "", TimeSpan? silence = null, string worker = "", string? first = null) =>
+        ChildProcessHost.Start(new ChildProcessOptions(
+        Interpreter(), new Dictionary<string, string>
+        {
+            ["FAKE_NXDI"] = trouble,
+            ["FAKE_NXDI_WORKER"] = worker,
+            ["PATH"] = $"{Fake}{Path.PathSeparator}{Environment.GetEnvironmentVariable("PATH")}"
+        },
         ModulePath: first is null ? [Fake] : [first, Fake], Silence: silence));
 
     /// <summary>Python in this process with the fake; where this Python has no library the test is skipped and says so.</summary>
@@ -50,7 +57,11 @@ internal static class PythonForTests
 
     /// <summary>The fake and its trouble, as options of either host.</summary>
     public static ChildProcessOptions Options(string trouble = "", string? first = null) => new(
-        Interpreter(), new Dictionary<string, string> { ["FAKE_NXDI"] = trouble, ["PATH"] = $"{Fake}{Path.PathSeparator}{Environment.GetEnvironmentVariable("PATH")}" },
+        Interpreter(), new Dictionary<string, string>
+        {
+            ["FAKE_NXDI"] = trouble,
+            ["PATH"] = $"{Fake}{Path.PathSeparator}{Environment.GetEnvironmentVariable("PATH")}"
+        },
         ModulePath: first is null ? [Fake] : [first, Fake]);
 
     /// <summary>An interpreter whose fake fails at a step, for what starts Python itself.</summary>
@@ -64,7 +75,12 @@ internal static class PythonForTests
 
     public static async Task<(int Code, string Output)> Run(string program, params string[] arguments)
     {
-        using var process = Process.Start(new ProcessStartInfo(program, arguments) { RedirectStandardOutput = true, RedirectStandardError = true, WorkingDirectory = Repository.Root })!;
+        using var process = Process.Start(new ProcessStartInfo(program, arguments)
+        {
+            RedirectStandardOutput = true,
+            RedirectStandardError = true,
+            WorkingDirectory = Repository.Root
+        })!;
         var (output, errors) = (process.StandardOutput.ReadToEndAsync(), process.StandardError.ReadToEndAsync());
         await process.WaitForExitAsync();
         return (process.ExitCode, await output + await errors);

@@ -43,7 +43,8 @@ public sealed class QuantizedSourceTests : IDisposable
             source.ReadFloats(tensor, 0, weights);
             var (codes, scales, values, blocks) = Encode(weights, (int)tensor.Shape[0], (int)tensor.Shape[1]);
             fp8.Add((new TensorDeclaration(tensor.Name, TensorType.F8E4M3, tensor.Shape), codes));
-            fp8.Add((new TensorDeclaration(tensor.Name + "_scale_inv", TensorType.F32, [.. blocks]), MemoryMarshal.AsBytes(scales.AsSpan()).ToArray()));
+            fp8.Add((new TensorDeclaration(tensor.Name + "_scale_inv", TensorType.F32, [.. blocks]),
+                MemoryMarshal.AsBytes(scales.AsSpan()).ToArray()));
             twin.Add((new TensorDeclaration(tensor.Name, TensorType.BF16, tensor.Shape), values));
         }
         Write(_files.PathOf("fp8"), fp8, """{"quant_method": "fp8", "fmt": "e4m3", "activation_scheme": "dynamic", "weight_block_size": [128, 128]}""");
@@ -87,7 +88,8 @@ public sealed class QuantizedSourceTests : IDisposable
 
     private async Task<JsonNode> Json(params string[] arguments)
     {
-        var (code, output, error) = await Nq.Run([.. arguments.Select(argument => argument.StartsWith('@') ? _files.PathOf(argument[1..]) : argument), "--json"]);
+        var (code, output, error) =
+            await Nq.Run([.. arguments.Select(argument => argument.StartsWith('@') ? _files.PathOf(argument[1..]) : argument), "--json"]);
         Assert.True(code == 0, error + output);
         if (arguments.Contains("@fp8") && arguments[0] != "inspect") Assert.Contains("read from fp8 with ", error, StringComparison.Ordinal);
         return JsonNode.Parse(output)!;
@@ -124,7 +126,8 @@ public sealed class QuantizedSourceTests : IDisposable
         foreach (var (ours, theirs) in fp8["modules"]!.AsArray().Zip(twin["modules"]!.AsArray()))
         {
             Assert.Equal((string)theirs!["module"]!, (string)ours!["module"]!);
-            Assert.Equal((double)theirs["int8_mse"]!, (double)ours["int8_mse"]!, 1e-5 * (double)theirs["int8_mse"]!); // float32 sums in another order of lanes
+            // float32 sums in another order of lanes
+            Assert.Equal((double)theirs["int8_mse"]!, (double)ours["int8_mse"]!, 1e-5 * (double)theirs["int8_mse"]!);
         }
         Assert.Equal((await Json("select", "@twin", "--average-bits", "9"))["modules_to_not_convert"]!.ToJsonString(),
             (await Json("select", "@fp8", "--average-bits", "9"))["modules_to_not_convert"]!.ToJsonString());
@@ -134,7 +137,8 @@ public sealed class QuantizedSourceTests : IDisposable
         var text = await Nq.Run(["generate", _files.PathOf("fp8"), "--prompt", "Question:", "--max-new-tokens", "8"]);
         Assert.Equal((await Nq.Run(["generate", _files.PathOf("twin"), "--prompt", "Question:", "--max-new-tokens", "8"])).Output, text.Output);
         Assert.Contains("already (fp8)", (await Nq.Run(["plan", _files.PathOf("fp8")])).Error, StringComparison.Ordinal);
-        Assert.Contains("F8_E4M3 and BF16 and F32; quantized already (fp8 with block scales of 128 x 128), read as code x scale; head not tied; nothing unread", (string)(await Json("inspect", "@fp8"))["summary"]!, StringComparison.Ordinal);
+        Assert.Contains("F8_E4M3 and BF16 and F32; quantized already (fp8 with block scales of 128 x 128), read as code x scale; head not tied; "
+            + "nothing unread", (string)(await Json("inspect", "@fp8"))["summary"]!, StringComparison.Ordinal);
     }
 
     [Theory]
@@ -152,9 +156,12 @@ public sealed class QuantizedSourceTests : IDisposable
         var config = JsonNode.Parse(File.ReadAllText(_files.PathOf("twin/config.json")))!;
         config["quantization_config"] = JsonNode.Parse("""{"quant_method": "gptq", "bits": 4, "group_size": 128}""");
         File.WriteAllText(_files.PathOf("twin/config.json"), config.ToJsonString());
-        var (code, _, error) = await Nq.Run([command, _files.PathOf("twin"), .. rest.Select(argument => argument.StartsWith('@') ? _files.PathOf(argument[1..]) : argument)]);
+        var (code, _, error) =
+            await Nq.Run([command, _files.PathOf("twin"),
+            .. rest.Select(argument => argument.StartsWith('@') ? _files.PathOf(argument[1..]) : argument)]);
         Assert.Equal(1, code);
-        Assert.Contains("\"model.layers.0.self_attn.q_proj.weight\": found weights quantized already: GPTQ (4 bits)", error, StringComparison.Ordinal);
+        Assert.Contains("\"model.layers.0.self_attn.q_proj.weight\": found weights quantized already: GPTQ (4 bits)", error,
+            StringComparison.Ordinal);
         Assert.Contains("Use the original checkpoint", error, StringComparison.Ordinal);
         Assert.False(Directory.Exists(_files.PathOf("out")));
         var told = await Nq.Run(["inspect", _files.PathOf("twin")]);

@@ -4,7 +4,8 @@ using Xunit;
 
 namespace NeuronQuant.Tests.Neuron;
 
-/// <summary>A neuron_config.json written as Python's json.dumps(indent=2, sort_keys=True) does, with Infinity and derived fields, beside options.</summary>
+/// <summary>A neuron_config.json written as Python's json.dumps(indent=2, sort_keys=True) does, with Infinity and derived fields, beside
+/// options.</summary>
 [Collection("notebooks")]
 public sealed class SavedConfigTests : IDisposable
 {

@@ -8,7 +8,8 @@ namespace NeuronQuant.Tests.Neuron;
 /// <summary>data/neuron/symptoms.json: each mistake that is an option is made in the good configuration, and the check must name it.</summary>
 public class SymptomTests
 {
-    private static readonly JsonArray Rows = JsonNode.Parse(File.ReadAllText(Repository.PathOf("data", "neuron", "symptoms.json")))!["rows"]!.AsArray();
+    private static readonly JsonArray Rows = JsonNode.Parse(
+        File.ReadAllText(Repository.PathOf("data", "neuron", "symptoms.json")))!["rows"]!.AsArray();
 
     public static TheoryData<string> WithOptions => [.. Rows.Where(row => row!["options"] is not null).Select(row => (string)row!["mistake"]!)];
 
@@ -19,7 +20,11 @@ public class SymptomTests
         var row = Rows.Single(row => (string)row!["mistake"]! == mistake)!;
         var nemo = ModelConfig.Read(Repository.PathOf("data", "mistral-nemo-12b", "config.json"));
         var good = NeuronSetup.Read(Repository.PathOf("data", "neuron", "corrected-config.json"));
-        var made = good with { Config = row["options"]!.AsObject().Aggregate(good.Config, (config, option) => config.With(option.Key, option.Value)) };
+        var made = good with
+        {
+            Config = row["options"]!.AsObject().Aggregate(good.Config, (config, option) =>
+            config.With(option.Key, option.Value))
+        };
         Assert.Contains(NeuronConfigCheck.Run(made, nemo).Findings, finding => finding.Option == (string)row["finding"]!);
         Assert.Empty(NeuronConfigCheck.Run(good, nemo).Findings);
     }

@@ -12,7 +12,8 @@ internal sealed class TestSession : IDisposable
     public TestSession()
     {
         using var source = Model.Open();
-        var record = NeuronCheckpoint.Write(source, Model.PathOf("q"), QuantizationPlan.Create(source, Format.Int8, modulesToNotConvert: ["lm_head", "layers.1.mlp"]));
+        var record = NeuronCheckpoint.Write(source, Model.PathOf("q"),
+            QuantizationPlan.Create(source, Format.Int8, modulesToNotConvert: ["lm_head", "layers.1.mlp"]));
         Setup = NeuronSetup.Of(NeuronConfig.For(record, Model.PathOf("q")).With("torch_dtype", "bfloat16").With("tp_degree", 2).With("batch_size", 2)
             .With("seq_len", 256).With("max_context_length", 64).WithFp8Cache(NeuronSdk.Pinned), "inf2.8xlarge");
     }
@@ -24,7 +25,8 @@ internal sealed class TestSession : IDisposable
     public void Dispose() => Model.Dispose();
 
     public Task<NeuronSession> Start(IPythonHost host, List<string>? lines = null, NeuronSetup? setup = null, Action<string>? log = null) =>
-        NeuronSession.Start(host, setup ?? Setup, Model.Folder, new SessionOptions(Model.PathOf("cache"), NeedDevice: false, log ?? (line => { lock (Model) lines?.Add(line); })));
+        NeuronSession.Start(host, setup ?? Setup, Model.Folder,
+            new SessionOptions(Model.PathOf("cache"), NeedDevice: false, log ?? (line => { lock (Model) lines?.Add(line); })));
 
     public static async Task Go(NeuronSession session)
     {
@@ -46,7 +48,8 @@ internal sealed class TestSession : IDisposable
     private static bool IsGone(int process)
     {
         for (int i = 0; i < 40; i++, Thread.Sleep(50))
-            if (!File.Exists($"/proc/{process}/stat") || File.ReadAllText($"/proc/{process}/stat").Contains(") Z", StringComparison.Ordinal)) return true;
+            if (!File.Exists($"/proc/{process}/stat") || File.ReadAllText($"/proc/{process}/stat").Contains(") Z", StringComparison.Ordinal))
+                return true;
         return false;
     }
 }

@@ -21,7 +21,8 @@ public sealed class TinyModel : IDisposable
              "bos_token_id":1,"eos_token_id":2,"torch_dtype":"bfloat16"}
             """);
         var tensors = ExpectedTensors.Of(ModelConfig.Read(Path.Combine(Folder, "config.json"))).ToArray();
-        using var writer = CheckpointWriter.Create(Folder, tensors.Select(tensor => new TensorDeclaration(tensor.Name, type, tensor.Shape)), shardBytes);
+        using var writer = CheckpointWriter.Create(Folder, tensors.Select(tensor => new TensorDeclaration(tensor.Name, type, tensor.Shape)),
+            shardBytes);
         for (int i = 0; i < tensors.Length; i++)
         {
             float[] values = TestWeights.Normal((int)tensors[i].Shape.Aggregate(1L, (a, b) => a * b), seed: i + 1);

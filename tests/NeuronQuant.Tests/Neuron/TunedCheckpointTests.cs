@@ -61,7 +61,8 @@ public class TunedCheckpointTests
     [Fact]
     public void A_value_that_is_no_multiple_of_its_scale_is_found() => Planted(CheckpointLayout.Fake, AuditDefect.IntegersChanged, (tensor, bytes) =>
     {
-        if (tensor.Name.EndsWith($"{Victim}.weight", StringComparison.Ordinal)) bytes[200] ^= 1; // The last bit of a bf16: the code comes back the same.
+        // The last bit of a bf16: the code comes back the same.
+        if (tensor.Name.EndsWith($"{Victim}.weight", StringComparison.Ordinal)) bytes[200] ^= 1;
     });
 
     [Fact]
@@ -101,7 +102,8 @@ public class TunedCheckpointTests
         using var source = model.Open();
         var plan = QuantizationPlan.Create(source, Format.Int8, modulesToNotConvert: ["lm_head"]);
         var chosen = Tune(source, plan, Grid.Nxd(4));
-        Assert.Contains("8 bits", Assert.Throws<QuantizationException>(() => NeuronCheckpoint.Write(source, model.PathOf("q"), plan, chosen: chosen)).Message, StringComparison.Ordinal);
+        Assert.Contains("8 bits", Assert.Throws<QuantizationException>(() =>
+            NeuronCheckpoint.Write(source, model.PathOf("q"), plan, chosen: chosen)).Message, StringComparison.Ordinal);
         NeuronCheckpoint.Write(source, model.PathOf("fake"), plan, CheckpointLayout.Fake, chosen: chosen);
         var report = CheckpointAudit.Run(source, model.PathOf("fake"));
         Assert.True(report.Passed, string.Join("\n", report.Findings));
@@ -116,10 +118,16 @@ public class TunedCheckpointTests
         var plan = QuantizationPlan.Create(source, Format.Int8);
         var chosen = Tune(source, plan, Grid.Nxd());
         var other = QuantizationPlan.Create(source, Format.Int8, modulesToNotConvert: ["layers.1.mlp"]);
-        Assert.StartsWith("layers.1.mlp", Assert.Throws<QuantizationException>(() => NeuronCheckpoint.Write(source, model.PathOf("q"), other, chosen: chosen)).Module, StringComparison.Ordinal);
-        var transposed = chosen with { Weights = chosen.Weights.ToDictionary(pair => pair.Key, pair => pair.Value with { Rows = pair.Value.Columns, Columns = pair.Value.Rows }) };
+        Assert.StartsWith("layers.1.mlp", Assert.Throws<QuantizationException>(() =>
+            NeuronCheckpoint.Write(source, model.PathOf("q"), other, chosen: chosen)).Module, StringComparison.Ordinal);
+        var transposed = chosen with
+        {
+            Weights = chosen.Weights.ToDictionary(pair => pair.Key, pair =>
+            pair.Value with { Rows = pair.Value.Columns, Columns = pair.Value.Rows })
+        };
         Assert.Throws<QuantizationException>(() => NeuronCheckpoint.Write(source, model.PathOf("q"), plan, chosen: transposed));
-        Assert.Throws<QuantizationException>(() => NeuronCheckpoint.Write(source, model.PathOf("q"), QuantizationPlan.Create(source, Format.F8E4M3), chosen: chosen));
+        Assert.Throws<QuantizationException>(() => NeuronCheckpoint.Write(source, model.PathOf("q"), QuantizationPlan.Create(source, Format.F8E4M3),
+            chosen: chosen));
         NeuronCheckpoint.Write(source, model.PathOf("q"), plan, chosen: chosen);
         NeuronCheckpoint.Write(source, model.PathOf("q"), plan, overwrite: true);
         Assert.False(Directory.Exists(Path.Combine(model.PathOf("q"), "neuronquant")));

@@ -15,7 +15,8 @@ public class VllmServingTests
     {
         var serving = VllmServing.Create(new ServingRequest(Corrected, "/models/it's nemo"));
         string shell = serving.ToShell();
-        foreach (string part in new[] { "export UNSAFE_FP8FNCAST=1", "export XLA_HANDLE_SPECIAL_SCALAR=1", "'/models/it'\\''s nemo'", "--tensor-parallel-size 2", "--max-num-seqs 1", "--max-model-len 4096", "--num-gpu-blocks-override 1" })
+        foreach (string part in new[] { "export UNSAFE_FP8FNCAST=1", "export XLA_HANDLE_SPECIAL_SCALAR=1", "'/models/it'\\''s nemo'",
+            "--tensor-parallel-size 2", "--max-num-seqs 1", "--max-model-len 4096", "--num-gpu-blocks-override 1" })
             Assert.Contains(part, shell, StringComparison.Ordinal);
         int start = shell.IndexOf("--additional-config '", StringComparison.Ordinal) + "--additional-config '".Length;
         var sent = JsonNode.Parse(shell[start..shell.LastIndexOf('\'')])!["override_neuron_config"]!.AsObject();
@@ -46,7 +47,9 @@ public class VllmServingTests
     public void Mistral_must_be_renamed(string sdk, string words)
     {
         var serving = VllmServing.Create(new ServingRequest(Corrected with { Sdk = NeuronSdk.Parse(sdk) }, "m"), Nemo);
-        Assert.Contains(serving.Findings, finding => finding.Option == "architectures" && finding.Message.Contains(words, StringComparison.Ordinal) && finding.Remedy.Contains("LlamaForCausalLM", StringComparison.Ordinal));
-        Assert.DoesNotContain(VllmServing.Create(new ServingRequest(Corrected, "m"), Nemo with { Family = ModelFamily.Llama }).Findings, finding => finding.Option == "architectures");
+        Assert.Contains(serving.Findings, finding => finding.Option == "architectures" && finding.Message.Contains(words, StringComparison.Ordinal)
+            && finding.Remedy.Contains("LlamaForCausalLM", StringComparison.Ordinal));
+        Assert.DoesNotContain(VllmServing.Create(new ServingRequest(Corrected, "m"), Nemo with { Family = ModelFamily.Llama }).Findings, finding =>
+            finding.Option == "architectures");
     }
 }

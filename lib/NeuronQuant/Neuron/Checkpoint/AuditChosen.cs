@@ -31,11 +31,12 @@ internal static class AuditChosen
                 $"{result.Scales} scales are not those that were chosen; the folder was changed since it was written. Write it again.");
         if (result.Moved > 0)
             yield return new AuditFinding(AuditDefect.IntegersChanged, module, FormattableString.Invariant(
-                $"{result.Moved} of {weights} codes ({100.0 * result.Moved / weights:0.###} %) are not the chosen ones after NxDI rounds the bf16 file again on absmax/127; ")
-                + $"they were chosen on the grid '{grid}'. Tune on the grid nxd, or write layout nxd.");
+                $"{result.Moved} of {weights} codes ({100.0 * result.Moved / weights:0.###} %) are not the chosen ones after NxDI ")
+                + $"rounds the bf16 file again on absmax/127; they were chosen on the grid '{grid}'. Tune on the grid nxd, or write layout nxd.");
     }
 
-    public static ChosenResult Codes(Checkpoint written, TensorInfo stored, TensorInfo storedScale, ChosenModule chosen, CancellationToken cancellation)
+    public static ChosenResult Codes(Checkpoint written, TensorInfo stored, TensorInfo storedScale, ChosenModule chosen,
+        CancellationToken cancellation)
     {
         int rows = (int)stored.Shape[0], columns = (int)stored.Shape[1];
         var wrong = new bool[rows];
@@ -66,7 +67,8 @@ internal static class AuditChosen
         foreach (var chunk in weight.Chunks(1 << 22))
         {
             var intended = Recover(chunk, chosen, first, wrong, cancellation);
-            if (chosen.Grid.Bits == 8) moved += SecondRounding.Compare(intended, RoundToNearest.Quantize(chunk, Grid.Nxd(), cancellation: cancellation)).Changed;
+            if (chosen.Grid.Bits == 8) moved += SecondRounding.Compare(intended,
+                RoundToNearest.Quantize(chunk, Grid.Nxd(), cancellation: cancellation)).Changed;
             first += chunk.Rows;
         }
         return new ChosenResult(wrong.Count(value => value), Array.IndexOf(wrong, true), 0, moved);

@@ -15,7 +15,8 @@ internal static class AuditExclusions
     {
         if (plan.AddedTiedHead && !entries.Contains("lm_head"))
             yield return new AuditFinding(AuditDefect.ExclusionDisagrees, "lm_head",
-                "config.json ties it to the embedding, with which NxDI overwrites it, so it cannot be quantized. Add \"lm_head\" to modules_to_not_convert.");
+                "config.json ties it to the embedding, with which NxDI overwrites it, so it cannot be quantized. Add \"lm_head\" to "
+                    + "modules_to_not_convert.");
         if (layout == CheckpointLayout.Fake) yield break;
         foreach (var module in plan.Modules)
         {
@@ -25,10 +26,12 @@ internal static class AuditExclusions
             bool inGraph = plan[module] != Format.Bf16;
             if (inFile && !inGraph)
                 yield return new AuditFinding(AuditDefect.ExclusionDisagrees, module.Name,
-                    $"the file holds {stored.Type.Name()} codes, but modules_to_not_convert keeps it in bf16: the runtime would read codes as weights. Write the folder with this list, or drop the entry.");
+                    $"the file holds {stored.Type.Name()} codes, but modules_to_not_convert keeps it in bf16: the runtime would read codes as "
+                        + "weights. Write the folder with this list, or drop the entry.");
             if (!inFile && inGraph)
                 yield return new AuditFinding(AuditDefect.ExclusionDisagrees, module.Name,
-                    $"the file holds {stored.Type.Name()} weights, but no entry of modules_to_not_convert matches '{module.NeuronName}': the runtime would ask for its scale. Add '{module.Name}' in its safe form, or write the folder with this list.");
+                    $"the file holds {stored.Type.Name()} weights, but no entry of modules_to_not_convert matches '{module.NeuronName}': the "
+                        + $"runtime would ask for its scale. Add '{module.Name}' in its safe form, or write the folder with this list.");
         }
     }
 }

@@ -2,7 +2,8 @@ namespace NeuronQuant.Neuron;
 
 /// <summary>
 /// Files that the loader would take before, or instead of, those that were written. NxDI looks for model.safetensors, then
-/// diffusion_pytorch_model.safetensors, then model.safetensors.index.json (modules/checkpoint.py:24-70), and never says which it took.
+/// diffusion_pytorch_model.safetensors, then model.safetensors.index.json (modules/checkpoint.py:24-70 at SDK 2.28), and
+/// never says which it took.
 /// </summary>
 internal static class AuditFiles
 {

@@ -11,7 +11,8 @@ internal static class AuditFloats
 {
     private const int Step = 1 << 20; // elements
 
-    public static void Compare(Checkpoint source, TensorInfo tensor, Checkpoint written, TensorInfo stored, List<AuditFinding> findings, CancellationToken cancellation)
+    public static void Compare(Checkpoint source, TensorInfo tensor, Checkpoint written, TensorInfo stored, List<AuditFinding> findings,
+        CancellationToken cancellation)
     {
         if (!NeuronCheckpoint.IsFloat(tensor.Type)) return;
         var (expected, found) = (new float[Math.Min(Step, tensor.ElementCount)], new float[Math.Min(Step, tensor.ElementCount)]);
@@ -31,9 +32,11 @@ internal static class AuditFloats
         }
         if (broken > 0)
             findings.Add(new AuditFinding(AuditDefect.NotFinite, tensor.Name,
-                $"{broken} of {tensor.ElementCount} values of the source are NaN or infinite in bf16, the first is element {firstBroken}. Repair or re-download the source."));
+                $"{broken} of {tensor.ElementCount} values of the source are NaN or infinite in bf16, the first is element {firstBroken}. Repair "
+                    + "or re-download the source."));
         if (changed > 0)
             findings.Add(new AuditFinding(AuditDefect.WeightChanged, stored.Name,
-                $"{changed} of {tensor.ElementCount} values differ from the source's in bf16, although the module is not quantized. Write the folder again from this source."));
+                $"{changed} of {tensor.ElementCount} values differ from the source's in bf16, although the module is not quantized. Write the "
+                    + "folder again from this source."));
     }
 }

@@ -16,7 +16,8 @@ internal readonly record struct ReplayResult(long Changed, int Scales, long Forb
 internal static class AuditReplay
 {
     public static ReplayResult Codes(
-        Checkpoint source, TensorInfo tensor, Checkpoint written, TensorInfo stored, TensorInfo storedScale, QuantizationPlan plan, CancellationToken cancellation)
+        Checkpoint source, TensorInfo tensor, Checkpoint written, TensorInfo stored, TensorInfo storedScale, QuantizationPlan plan,
+            CancellationToken cancellation)
     {
         var weight = WeightMatrix.Of(source, tensor);
         var grid = Grid.OfNxdi(plan.Format, plan.Granularity);

@@ -94,7 +94,8 @@ public sealed record AuditReport(CheckpointLayout Layout, string Plan, IReadOnly
     /// <summary>A row for each defect.</summary>
     public DataFrame ToFindingsDataFrame()
     {
-        var table = new FrameRows(Passed ? "Audit: nothing found" : $"Audit: {Findings.Count} findings", "where", "defect", "what was found, and the remedy");
+        var table = new FrameRows(Passed ? "Audit: nothing found" : $"Audit: {Findings.Count} findings", "where", "defect",
+            "what was found, and the remedy");
         foreach (var finding in Findings) table.Row(finding.Module, $"{finding.Defect}", finding.Message);
         return table;
     }

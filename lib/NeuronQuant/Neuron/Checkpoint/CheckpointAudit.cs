@@ -12,7 +12,7 @@ namespace NeuronQuant.Neuron;
 /// </summary>
 /// <remarks>
 /// On the host most of these defects are silent: a scale without its module is dropped and int8 codes are cast to bf16 as weights
-/// (nxd trace/trace.py:640-644, trace/model_builder.py:801-815). Nothing here needs Python or a device; both folders are streamed.
+/// (nxd v2.28.0, trace/trace.py:640-644, trace/model_builder.py:786-800). Nothing here needs Python or a device; both folders are streamed.
 /// </remarks>
 public static class CheckpointAudit
 {
@@ -24,7 +24,8 @@ public static class CheckpointAudit
     /// <param name="cancellation">checked between chunks</param>
     /// <exception cref="CheckpointException">the written folder holds no readable checkpoint</exception>
     public static AuditReport Run(
-        Checkpoint source, string writtenPath, IReadOnlyList<string>? modulesToNotConvert = null, Action<long, long>? progress = null, CancellationToken cancellation = default)
+        Checkpoint source, string writtenPath, IReadOnlyList<string>? modulesToNotConvert = null, Action<long, long>? progress = null,
+            CancellationToken cancellation = default)
     {
         writtenPath = HubCache.Resolve(writtenPath);
         using var written = Checkpoint.OpenStored(writtenPath);
@@ -38,12 +39,14 @@ public static class CheckpointAudit
             return new AuditReport(layout, $"modules_to_not_convert [{string.Join(", ", entries)}]", [], [refusal]);
 
         var findings = new List<AuditFinding>(AuditFiles.Stale(writtenPath));
-        if (source.HeadTie == HeadTie.Contradicted) findings.Add(new AuditFinding(AuditDefect.HeadOverwritten, "lm_head", $"{TiedHead.Contradiction}."));
+        if (source.HeadTie == HeadTie.Contradicted)
+            findings.Add(new AuditFinding(AuditDefect.HeadOverwritten, "lm_head", $"{TiedHead.Contradiction}."));
         findings.AddRange(AuditExclusions.Compare(written, plan, entries, layout));
         var chosen = tuned ? ChosenCodes.Read(writtenPath, record!) : null;
         if (tuned && chosen is null)
             findings.Add(new AuditFinding(AuditDefect.KeyMissing, ChosenCodes.FolderName,
-                $"the record says {record!.Method}, but the folder that tells the chosen codes is missing or damaged, so they cannot be audited. Write the folder again."));
+                $"the record says {record!.Method}, but the folder that tells the chosen codes is missing or damaged, so they cannot be audited. "
+                    + "Write the folder again."));
         var modules = new List<AuditedModule>();
         var keys = new WrittenKeys(written, layout);
         var expected = new HashSet<string>();
@@ -55,9 +58,11 @@ public static class CheckpointAudit
             bool linear = module.IsLinear && parameter == "weight";
             long changed = 0;
             if (whole && NeuronCheckpoint.IsQuantized(tensor, plan)) changed = chosen?.Find(module) is { } codes
-                ? ReplayChosen(tensor, written, keys, codes, findings, cancellation) : Replay(source, tensor, written, keys, plan, grid, findings, cancellation);
+                ? ReplayChosen(tensor, written, keys, codes, findings, cancellation)
+                : Replay(source, tensor, written, keys, plan, grid, findings, cancellation);
             else if (whole) AuditFloats.Compare(source, tensor, written, keys.Find(tensor)!, findings, cancellation);
-            if (linear) modules.Add(new AuditedModule(module, keys.Find(tensor)?.Type.Name() ?? "missing", tensor.ElementCount, changed, NeuronCheckpoint.IsQuantized(tensor, plan)));
+            if (linear) modules.Add(new AuditedModule(module, keys.Find(tensor)?.Type.Name() ?? "missing", tensor.ElementCount, changed,
+                NeuronCheckpoint.IsQuantized(tensor, plan)));
             progress?.Invoke(done += tensor.ElementCount, total);
         }
         findings.AddRange(keys.Extra(expected));
@@ -82,7 +87,8 @@ public static class CheckpointAudit
     }
 
     private static long Replay(
-        Checkpoint source, TensorInfo tensor, Checkpoint written, WrittenKeys keys, QuantizationPlan plan, Grid grid, List<AuditFinding> findings, CancellationToken cancellation)
+        Checkpoint source, TensorInfo tensor, Checkpoint written, WrittenKeys keys, QuantizationPlan plan, Grid grid, List<AuditFinding> findings,
+            CancellationToken cancellation)
     {
         var stored = keys.Find(tensor)!;
         string module = ModuleName.OfTensor(tensor.Name, out _).Name;
@@ -90,23 +96,28 @@ public static class CheckpointAudit
             ? AuditReplay.Codes(source, tensor, written, stored, keys.Scale(tensor)!, plan, cancellation)
             : AuditReplay.Fake(source, tensor, written, stored, plan, grid, cancellation);
         if (result.Forbidden > 0)
-            findings.Add(new AuditFinding(AuditDefect.ForbiddenCode, module, $"{result.Forbidden} fp8 codes are beyond Neuron's range (+-240 for e4m3, finite for e5m2); the hardware reads infinity or NaN. Quantize again with this library, or rescale by 448/240."));
+            findings.Add(new AuditFinding(AuditDefect.ForbiddenCode, module, $"{result.Forbidden} fp8 codes are beyond Neuron's range (+-240 for "
+                + "e4m3, finite for e5m2); the hardware reads infinity or NaN. Quantize again with this library, or rescale by 448/240."));
         if (result.Changed > 0)
             findings.Add(new AuditFinding(AuditDefect.IntegersChanged, module, FormattableString.Invariant(
-                $"{result.Changed} of {tensor.ElementCount} codes ({100.0 * result.Changed / tensor.ElementCount:0.###} %) are not the intended ones, {Cause(keys.Layout, grid)}")));
+                $"{result.Changed} of {tensor.ElementCount} codes ({100.0 * result.Changed / tensor.ElementCount:0.###} %) are not the ")
+                + $"intended ones, {Cause(keys.Layout, grid)}"));
         if (result.Scales > 0)
-            findings.Add(new AuditFinding(AuditDefect.ScalesChanged, module, $"{result.Scales} scales are not NxDI's; the device would multiply by them all the same. Write the folder again."));
+            findings.Add(new AuditFinding(AuditDefect.ScalesChanged, module,
+                $"{result.Scales} scales are not NxDI's; the device would multiply by them all the same. Write the folder again."));
         return result.Changed;
     }
 
-    private static long ReplayChosen(TensorInfo tensor, Checkpoint written, WrittenKeys keys, ChosenModule chosen, List<AuditFinding> findings, CancellationToken cancellation)
+    private static long ReplayChosen(TensorInfo tensor, Checkpoint written, WrittenKeys keys, ChosenModule chosen, List<AuditFinding> findings,
+        CancellationToken cancellation)
     {
         var stored = keys.Find(tensor)!;
         var module = ModuleName.OfTensor(tensor.Name, out _);
         if (chosen.Digests.Length != tensor.Shape[0] || chosen.Scales.Length != tensor.Shape[0] * chosen.Grid.GroupsIn((int)tensor.Shape[1]))
         {
             findings.Add(new AuditFinding(AuditDefect.WrongShape, module.Name,
-                $"the folder '{ChosenCodes.FolderName}' tells of {chosen.Digests.Length} channels, the source has {tensor.Shape[0]}. Is it of another model?"));
+                $"the folder '{ChosenCodes.FolderName}' tells of {chosen.Digests.Length} channels, the source has {tensor.Shape[0]}. Is it of "
+                    + "another model?"));
             return 0;
         }
         var result = keys.Layout == CheckpointLayout.Nxd

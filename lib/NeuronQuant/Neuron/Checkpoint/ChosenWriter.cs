@@ -15,7 +15,8 @@ internal static class ChosenWriter
 {
     public static void Check(Checkpoint source, QuantizationPlan plan, CheckpointLayout layout, Grid grid, Grid native, QuantizedModules chosen)
     {
-        if (chosen.Weights.Count == 0) throw new QuantizationException("chosen codes", $"{chosen.Method} gave none. Tune first, or write by round to nearest.");
+        if (chosen.Weights.Count == 0) throw new QuantizationException("chosen codes",
+            $"{chosen.Method} gave none. Tune first, or write by round to nearest.");
         if (grid != native || plan.Format != Format.Int8 || plan.Granularity != Granularity.PerChannelSymmetric)
             throw new QuantizationException("plan", "tuned codes bring their own grid and are int8 per_channel_symmetric. Make the plan so and give no grid.");
         var grids = chosen.Weights.Values.Select(weight => weight.Grid).Distinct().ToArray();

@@ -11,8 +11,9 @@ namespace NeuronQuant.Neuron;
 /// "model." prefix. Layout fake is a Hugging Face folder of bf16 weights, by rule R1 on NxDI's grid and by plain rounding on any other.
 /// </summary>
 /// <remarks>
-/// Contract: nxd-inference models/model_base.py:3192-3201 (names), modules/checkpoint.py:24-70 (files), quantization_utils.py:92-123
-/// (scales). Give the folder to NeuronConfig as quantized_checkpoints_path with the same dtype, type and modules_to_not_convert, and do
+/// Contract, SDK 2.28: nxd-inference models/model_base.py:3234-3243 (names), modules/checkpoint.py:24-70 (files), nxd
+/// quantization/quantization_utils.py:92-123 (scales). Give the folder to NeuronConfig as quantized_checkpoints_path with the same dtype, type and
+/// modules_to_not_convert, and do
 /// not call save_quantized_state_dict, which would overwrite it. Weights stream in chunks: memory does not grow with the model.
 /// </remarks>
 public static class NeuronCheckpoint
@@ -31,7 +32,8 @@ public static class NeuronCheckpoint
     /// <exception cref="QuantizationException">the plan and the layout do not go together, or a weight is not finite</exception>
     /// <exception cref="CheckpointException">the folder cannot be written, or is the source's own</exception>
     public static QuantizationRecord Write(
-        Checkpoint source, string folder, QuantizationPlan plan, CheckpointLayout layout = CheckpointLayout.Nxd, Grid? grid = null, bool overwrite = false,
+        Checkpoint source, string folder, QuantizationPlan plan, CheckpointLayout layout = CheckpointLayout.Nxd, Grid? grid = null,
+            bool overwrite = false,
         Action<long, long>? progress = null, CancellationToken cancellation = default, QuantizedModules? chosen = null)
     {
         var native = Grid.OfNxdi(plan.Format, plan.Granularity);
@@ -40,8 +42,10 @@ public static class NeuronCheckpoint
         TargetGuard.Check(source, folder);
         if (chosen is not null) ChosenWriter.Check(source, plan, layout, grid, native, chosen);
         var record = new QuantizationRecord(plan.Format.NxdiName(), plan.Granularity.NxdiName(), plan.ModulesToNotConvert,
-            layout == CheckpointLayout.Nxd ? "nxd" : "fake", chosen?.Weights.Values.First().Grid.Name ?? grid.Name, chosen?.Method ?? QuantizationRecord.RoundToNearest,
-            Path.GetFileName(Path.TrimEndingDirectorySeparator(Path.GetFullPath(source.Path))), typeof(NeuronCheckpoint).Assembly.GetName().Version!.ToString(3))
+            layout == CheckpointLayout.Nxd ? "nxd" : "fake", chosen?.Weights.Values.First().Grid.Name ?? grid.Name,
+                chosen?.Method ?? QuantizationRecord.RoundToNearest,
+            Path.GetFileName(Path.TrimEndingDirectorySeparator(Path.GetFullPath(source.Path))),
+                typeof(NeuronCheckpoint).Assembly.GetName().Version!.ToString(3))
         {
             GridNumbers = chosen is null ? GridNumbers.Of(grid) : ChosenWriter.Numbers(chosen),
             Widths = chosen is null ? null : ChosenWriter.Widths(chosen),
@@ -52,7 +56,8 @@ public static class NeuronCheckpoint
         foreach (var tensor in source.Tensors)
         {
             if (!IsQuantized(tensor, plan)) CopyTensor(source, tensor, writer, layout, cancellation);
-            else if (chosen?.Weights.GetValueOrDefault(ModuleName.OfTensor(tensor.Name, out _)) is { } codes) ChosenWriter.Write(writer, tensor, codes, layout);
+            else if (chosen?.Weights.GetValueOrDefault(ModuleName.OfTensor(tensor.Name, out _)) is { } codes)
+                ChosenWriter.Write(writer, tensor, codes, layout);
             else if (layout == CheckpointLayout.Nxd) WriteCodes(source, tensor, writer, plan, grid, cancellation);
             else WriteFake(source, tensor, writer, grid, cancellation);
             progress?.Invoke(done += tensor.ElementCount, total);
@@ -76,7 +81,8 @@ public static class NeuronCheckpoint
             yield break;
         }
         yield return new TensorDeclaration(name, StoredType(plan.Format), tensor.Shape);
-        yield return new TensorDeclaration(ScaleName(name), TensorType.F32, plan.Granularity == Granularity.PerChannelSymmetric ? [tensor.Shape[0], 1] : [1]);
+        yield return new TensorDeclaration(ScaleName(name), TensorType.F32, plan.Granularity == Granularity.PerChannelSymmetric
+            ? [tensor.Shape[0], 1] : [1]);
     }
 
     /// <summary>The element type in which a format's codes are stored.</summary>
@@ -111,7 +117,8 @@ public static class NeuronCheckpoint
             throw new QuantizationException("plan", $"the grid '{grid}' does not hold codes of {plan.Format.NxdiName()}.");
     }
 
-    private static void WriteCodes(Checkpoint source, TensorInfo tensor, CheckpointWriter writer, QuantizationPlan plan, Grid grid, CancellationToken cancellation)
+    private static void WriteCodes(Checkpoint source, TensorInfo tensor, CheckpointWriter writer, QuantizationPlan plan, Grid grid,
+        CancellationToken cancellation)
     {
         var weight = WeightMatrix.Of(source, tensor);
         bool perChannel = plan.Granularity == Granularity.PerChannelSymmetric;

@@ -34,7 +34,8 @@ public sealed record QuantizationRecord(
     /// <summary>Bits of the tuned modules that have fewer than 8; null when all have 8. Such a folder is for measuring: Inf2 stores 8 bits.</summary>
     public IReadOnlyDictionary<string, int>? Widths { get; init; }
 
-    /// <summary>Tuned 8-bit integers that NxDI changes when it rounds the bf16 file again; null where it does not round, or nothing was tuned.</summary>
+    /// <summary>Tuned 8-bit integers that NxDI changes when it rounds the bf16 file again; null where it does not round, or nothing was
+    /// tuned.</summary>
     public long? IntegersChanged { get; init; }
 
     /// <summary>The grid in numbers, where its name does not say all; null for the library's grids of 8 bits with one scale a row.</summary>

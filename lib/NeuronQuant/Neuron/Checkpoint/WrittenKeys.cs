@@ -5,7 +5,7 @@ namespace NeuronQuant.Neuron;
 
 /// <summary>
 /// The keys of a written folder as NxDI's loader sees them: one leading "model." is dropped, ".weight_scale" means ".scale"
-/// (application_base.py:693-739). Checks what is there against what the plan makes the loader ask for.
+/// (models/application_base.py:690-737 at SDK 2.28). Checks what is there against what the plan makes the loader ask for.
 /// </summary>
 internal sealed class WrittenKeys
 {
@@ -35,13 +35,16 @@ internal sealed class WrittenKeys
             expected.Add(name);
             if (!_byName.TryGetValue(name, out var found))
             {
-                findings.Add(new AuditFinding(AuditDefect.KeyMissing, name, "the loader will ask for it and it is not in the folder. Write the folder again, whole."));
+                findings.Add(new AuditFinding(AuditDefect.KeyMissing, name,
+                    "the loader will ask for it and it is not in the folder. Write the folder again, whole."));
                 continue;
             }
             if (!TypeFits(declaration.Type, found.Type))
-                findings.Add(new AuditFinding(AuditDefect.WrongType, name, $"is {found.Type.Name()}; the loader expects {declaration.Type.Name()} there. Write the folder with the options that NeuronConfig will get."));
+                findings.Add(new AuditFinding(AuditDefect.WrongType, name, $"is {found.Type.Name()}; the loader expects {declaration.Type.Name()} "
+                    + "there. Write the folder with the options that NeuronConfig will get."));
             if (!declaration.Shape.AsSpan().SequenceEqual(found.Shape.AsSpan()))
-                findings.Add(new AuditFinding(AuditDefect.WrongShape, name, $"has shape [{string.Join(", ", found.Shape)}]; expected [{string.Join(", ", declaration.Shape)}]. Is it of another model?"));
+                findings.Add(new AuditFinding(AuditDefect.WrongShape, name,
+                    $"has shape [{string.Join(", ", found.Shape)}]; expected [{string.Join(", ", declaration.Shape)}]. Is it of another model?"));
         }
         return findings.Count == before;
     }
@@ -53,7 +56,8 @@ internal sealed class WrittenKeys
             : "is not in the source; nothing will read it. Is it of another model?"));
 
     // Anything that stays float may lie in any float type: NxDI casts it to torch_dtype.
-    private static bool TypeFits(TensorType expected, TensorType found) => expected == found || (expected == TensorType.BF16 && NeuronCheckpoint.IsFloat(found));
+    private static bool TypeFits(TensorType expected, TensorType found) =>
+        expected == found || (expected == TensorType.BF16 && NeuronCheckpoint.IsFloat(found));
 
     private static string Canonical(string name)
     {

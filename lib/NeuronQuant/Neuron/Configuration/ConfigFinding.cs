@@ -61,5 +61,6 @@ public sealed record ConfigReport(NeuronSetup Setup, IReadOnlyList<ConfigFinding
 
     /// <inheritdoc/>
     public override string ToString() =>
-        $"{(Findings.Count == 0 ? "nothing found" : Passed ? "passed with warnings" : "FAILED")} for SDK {Setup.Sdk}: {Errors.Count()} errors, {Warnings.Count()} warnings";
+        $"{(Findings.Count == 0 ? "nothing found" : Passed ? "passed with warnings" : "FAILED")} for SDK {Setup.Sdk}: {Errors.Count()} errors, "
+            + $"{Warnings.Count()} warnings";
 }

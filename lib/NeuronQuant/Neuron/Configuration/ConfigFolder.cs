@@ -6,7 +6,8 @@ namespace NeuronQuant.Neuron;
 
 /// <summary>
 /// The folder that quantized_checkpoints_path names, when it is there: its record must say what the configuration says, and with the source
-/// at hand every key, type and code is audited. Source: application_base.py:630-683 (it must exist at load), modules/checkpoint.py:171-183
+/// at hand every key, type and code is audited. Source: application_base.py:628-681 at SDK 2.28 (it must exist at load),
+/// modules/checkpoint.py:171-183
 /// (a path that is no folder becomes one pickle file).
 /// </summary>
 internal static class ConfigFolder
@@ -17,10 +18,12 @@ internal static class ConfigFolder
     {
         if (!config.Quantized || config.QuantizedCheckpointsPath is not { Length: > 0 } path) return [];
         if (File.Exists(path))
-            return [ConfigFinding.Warning(Option, $"'{path}' is a file; NxDI would read it as a pickle, which cannot be audited.", "Give a folder with safetensors, such as nq quantize --layout nxd writes.")];
+            return [ConfigFinding.Warning(Option, $"'{path}' is a file; NxDI would read it as a pickle, which cannot be audited.",
+                "Give a folder with safetensors, such as nq quantize --layout nxd writes.")];
         if (!Directory.Exists(path))
         {
-            notes.Add($"There is no folder '{path}' yet, so it was not audited. It must be there when the model is loaded; if NxDI is to write it, create it first, or NxDI writes one pickle file of that name.");
+            notes.Add($"There is no folder '{path}' yet, so it was not audited. It must be there when the model is loaded; if NxDI is to write it, "
+                + "create it first, or NxDI writes one pickle file of that name.");
             return [];
         }
         try
@@ -42,11 +45,16 @@ internal static class ConfigFolder
             yield break;
         }
         if (record.Layout == "fake")
-            yield return ConfigFinding.Error(Option, $"'{path}' holds fake-quantized bf16 weights, and the graph expects codes and scales.", "Write it with --layout nxd, or give it as the model's path to save_quantized_state_dict.");
-        foreach (var (name, given, written) in new[] { ("quantization_dtype", config.QuantizationDtype, record.QuantizationDtype), ("quantization_type", config.QuantizationType, record.QuantizationType) })
-            if (given != written) yield return ConfigFinding.Error(name, $"is {given}, but '{path}' was written with {written}.", $"Write \"{written}\", or write the folder again.");
+            yield return ConfigFinding.Error(Option, $"'{path}' holds fake-quantized bf16 weights, and the graph expects codes and scales.",
+                "Write it with --layout nxd, or give it as the model's path to save_quantized_state_dict.");
+        foreach (var (name, given, written) in new[] { ("quantization_dtype", config.QuantizationDtype, record.QuantizationDtype),
+            ("quantization_type", config.QuantizationType, record.QuantizationType) })
+            if (given != written) yield return ConfigFinding.Error(name, $"is {given}, but '{path}' was written with {written}.",
+                $"Write \"{written}\", or write the folder again.");
         if (!config.ModulesToNotConvert.ToHashSet().SetEquals(record.ModulesToNotConvert))
-            yield return ConfigFinding.Error("modules_to_not_convert", $"differs from the list that '{path}' was written with: [{string.Join(", ", record.ModulesToNotConvert)}].", "Use that list, or write the folder again.");
+            yield return ConfigFinding.Error("modules_to_not_convert",
+                $"differs from the list that '{path}' was written with: [{string.Join(", ", record.ModulesToNotConvert)}].",
+                "Use that list, or write the folder again.");
     }
 
     // A folder without weights may be the target of save_quantized_state_dict, still empty.
@@ -70,7 +78,8 @@ internal static class ConfigFolder
             if (given != found) yield return ConfigFinding.Error(name, $"is {given}, but '{path}' holds {found}.", remedy);
     }
 
-    private static IEnumerable<ConfigFinding> Audit(NeuronConfig config, string path, Checkpoint? source, List<string> notes, CancellationToken cancellation)
+    private static IEnumerable<ConfigFinding> Audit(NeuronConfig config, string path, Checkpoint? source, List<string> notes,
+        CancellationToken cancellation)
     {
         if (source is null)
         {
@@ -78,6 +87,7 @@ internal static class ConfigFolder
             return [];
         }
         return CheckpointAudit.Run(source, path, config.ModulesToNotConvert, cancellation: cancellation).Findings
-            .Select(finding => ConfigFinding.Error($"{Option}: {finding.Module}", $"{finding.Defect}: {finding.Message}", "Write the folder again with nq quantize --layout nxd."));
+            .Select(finding => ConfigFinding.Error($"{Option}: {finding.Module}", $"{finding.Defect}: {finding.Message}",
+            "Write the folder again with nq quantize --layout nxd."));
     }
 }

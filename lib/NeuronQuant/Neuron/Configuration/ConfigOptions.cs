@@ -80,9 +80,12 @@ internal static class ConfigOptions
     /// <summary>Options of the subclasses for pictures and for mixtures of experts, which the class for Llama only logs.</summary>
     public static IReadOnlyList<string> OfSubclasses { get; } =
     [
-        "skip_vision", "capacity_factor", "glu_mlp", "glu_type", "hidden_act_scaling_factor", "hidden_act_bias", "gate_clamp_upper_limit", "gate_clamp_lower_limit", "up_clamp_upper_limit",
-        "up_clamp_lower_limit", "use_index_calc_kernel", "moe_mask_padded_tokens", "early_expert_affinity_modulation", "disable_normalize_top_k_affinities", "fused_shared_experts",
-        "shared_experts_sequence_parallel_enabled", "return_expert_index", "return_router_logits", "hybrid_sharding_config", "moe_tp_degree", "moe_ep_degree",
+        "skip_vision", "capacity_factor", "glu_mlp", "glu_type", "hidden_act_scaling_factor", "hidden_act_bias", "gate_clamp_upper_limit",
+            "gate_clamp_lower_limit", "up_clamp_upper_limit",
+        "up_clamp_lower_limit", "use_index_calc_kernel", "moe_mask_padded_tokens", "early_expert_affinity_modulation",
+            "disable_normalize_top_k_affinities", "fused_shared_experts",
+        "shared_experts_sequence_parallel_enabled", "return_expert_index", "return_router_logits", "hybrid_sharding_config", "moe_tp_degree",
+            "moe_ep_degree",
         "transpose_shared_experts_weights", "blockwise_matmul_config", "router_config",
     ];
 

@@ -10,7 +10,8 @@ namespace NeuronQuant.Neuron;
 /// <param name="Breaks">whether a configuration is refused by this line</param>
 /// <param name="Message">why</param>
 /// <param name="Remedy">what to write instead</param>
-internal sealed record ConstructorRule(int Line, string Raises, string Option, Func<ConstructorView, bool> Breaks, Func<ConstructorView, string> Message, string Remedy)
+internal sealed record ConstructorRule(int Line, string Raises, string Option, Func<ConstructorView, bool> Breaks, Func<ConstructorView,
+    string> Message, string Remedy)
 {
     /// <summary>A rule whose reason is always the same.</summary>
     public ConstructorRule(int line, string raises, string option, Func<ConstructorView, bool> breaks, string message, string remedy)
@@ -40,7 +41,8 @@ internal sealed record ConstructorView(NeuronConfig Config)
     public bool ChunkedPrefill => Config["chunked_prefill_config"] is not null;
     public bool QkvKernel => On("qkv_kernel_enabled") || On("qkv_nki_kernel_enabled");
     public bool BlockKernel => On("attn_block_tkg_nki_kernel_enabled");
-    public int TokenKernels => new[] { "attn_tkg_nki_kernel_enabled", "attn_tkg_builtin_kernel_enabled", "attn_block_tkg_nki_kernel_enabled" }.Count(On);
+    public int TokenKernels => new[] { "attn_tkg_nki_kernel_enabled", "attn_tkg_builtin_kernel_enabled",
+        "attn_block_tkg_nki_kernel_enabled" }.Count(On);
     public bool MlpQuantized => On("quantized_mlp_kernel_enabled") || Config["activation_quantization_type"] is not null;
 
     /// <summary>The batches of token generation, a bare number as a list of one; null when there are none.</summary>
@@ -65,5 +67,6 @@ internal sealed record ConstructorView(NeuronConfig Config)
     /// <summary>A field of an option that is an object.</summary>
     public JsonNode? Field(string option, string name) => Config[option] is JsonObject fields ? fields[name] : null;
 
-    public bool IsNoInteger(string name) => Config[name] is JsonValue value && value.GetValueKind() == JsonValueKind.String && !int.TryParse(value.GetValue<string>(), out _);
+    public bool IsNoInteger(string name) => Config[name] is JsonValue value && value.GetValueKind() == JsonValueKind.String
+        && !int.TryParse(value.GetValue<string>(), out _);
 }

@@ -10,12 +10,14 @@ namespace NeuronQuant.Neuron;
 /// </summary>
 /// <remarks>
 /// The loader accepts scale and, as another name of it, weight_scale (application_base.py:710 at 2.28, nxd-inference cd3abf3), in float32,
-/// [out, 1] per channel or [1] per tensor (nxd quantization_utils.py:92-123). Neuron's e4m3 ends at 240: bytes from 0x78 on, which other libraries use up to
+/// [out, 1] per channel or [1] per tensor (nxd v2.28.0, quantization_utils.py:92-123). Neuron's e4m3 ends at 240: bytes from 0x78 on, which other
+/// libraries use up to
 /// 448, are infinity or NaN to it, so that such a folder is garbage without an error.
 /// </remarks>
 /// <param name="Format">of the first module with codes</param>
 /// <param name="Granularity">of its scale</param>
-/// <param name="ModulesToNotConvert">the shortest safe entries for the linear modules that are float, and for a tied head that the file leaves out</param>
+/// <param name="ModulesToNotConvert">the shortest safe entries for the linear modules that are float, and for a tied head that the file leaves
+/// out</param>
 /// <param name="Obstacle">why NxD Inference cannot use the folder as it is; null when it can</param>
 internal sealed record FolderCodes(Format Format, Granularity Granularity, IReadOnlyList<string> ModulesToNotConvert, string? Obstacle)
 {

@@ -104,7 +104,7 @@ public sealed class NeuronConfig
     public bool CacheIsFp8(NeuronSdk sdk) => sdk.CacheReadsKvQuantConfig ? HasKvQuantConfig : KvCacheQuant;
 
     /// <summary>The environment variables without which fp8 codes are read wrongly; they must be set before torch_xla loads.</summary>
-    /// <remarks>inference_demo.py:465-467 sets both, under this condition; the Python API sets none.</remarks>
+    /// <remarks>inference_demo.py:465-467 at SDK 2.28 sets both, under this condition; the Python API sets none.</remarks>
     public IReadOnlyDictionary<string, string> RequiredEnvironment =>
         (Quantized && QuantizationDtype == "f8e4m3") || KvCacheQuant || HasKvQuantConfig
             ? new Dictionary<string, string> { ["XLA_HANDLE_SPECIAL_SCALAR"] = "1", ["UNSAFE_FP8FNCAST"] = "1" } : [];
@@ -124,7 +124,8 @@ public sealed class NeuronConfig
     }
 
     /// <summary>The options as a table.</summary>
-    public DataFrame ToDataFrame() => Frames.From("NeuronConfig", _options, ("option", option => option.Key), ("value", option => Python(option.Key, option.Value)));
+    public DataFrame ToDataFrame() => Frames.From("NeuronConfig", _options, ("option", option => option.Key),
+        ("value", option => Python(option.Key, option.Value)));
 
     /// <summary>The table as HTML.</summary>
     public string ToHtml() => ToDataFrame().ToHtml();
@@ -134,8 +135,10 @@ public sealed class NeuronConfig
 
     internal static NeuronConfig For(string dtype, string type, IReadOnlyList<string> entries, string folder)
     {
-        var config = new NeuronConfig([]).With("quantized", true).With("quantized_checkpoints_path", folder).With("quantization_dtype", dtype).With("quantization_type", type);
-        return entries.Count == 0 ? config : config.With("modules_to_not_convert", new JsonArray([.. entries.Select(entry => JsonValue.Create(entry))]));
+        var config = new NeuronConfig([]).With("quantized", true).With("quantized_checkpoints_path", folder).With("quantization_dtype", dtype)
+            .With("quantization_type", type);
+        return entries.Count == 0 ? config : config.With("modules_to_not_convert",
+            new JsonArray([.. entries.Select(entry => JsonValue.Create(entry))]));
     }
 
     internal string? Text(string name) => _options[name] is JsonValue value && value.TryGetValue(out string? text) ? text : null;
@@ -149,7 +152,8 @@ public sealed class NeuronConfig
         : [.. array.OfType<JsonValue>().Select(item => item.TryGetValue(out string? text) ? text : null).OfType<string>()];
 
     internal IReadOnlyList<int> Integers(string name) => _options[name] is not JsonArray array ? []
-        : [.. array.OfType<JsonValue>().Where(item => item.GetValueKind() == JsonValueKind.Number).Select(item => item.TryGetValue(out int number) ? number : 0)];
+        : [.. array.OfType<JsonValue>().Where(item => item.GetValueKind() == JsonValueKind.Number).Select(item =>
+        item.TryGetValue(out int number) ? number : 0)];
 
     private static string Python(string name, JsonNode? value) => value?.GetValueKind() switch
     {
@@ -158,7 +162,8 @@ public sealed class NeuronConfig
         JsonValueKind.False => "False",
         JsonValueKind.String when name == "torch_dtype" => $"torch.{value.GetValue<string>().Replace("torch.", "", StringComparison.Ordinal)}",
         JsonValueKind.Array => $"[{string.Join(", ", value.AsArray().Select(item => Python("", item)))}]",
-        JsonValueKind.Object => $"{{{string.Join(", ", value.AsObject().Select(pair => $"{Python("", JsonValue.Create(pair.Key))}: {Python("", pair.Value)}"))}}}",
+        JsonValueKind.Object =>
+            $"{{{string.Join(", ", value.AsObject().Select(pair => $"{Python("", JsonValue.Create(pair.Key))}: {Python("", pair.Value)}"))}}}",
         _ => value.ToJsonString(), // JSON's strings and numbers are Python's too.
     };
 }

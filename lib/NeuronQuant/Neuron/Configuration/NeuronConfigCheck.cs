@@ -7,7 +7,8 @@ namespace NeuronQuant.Neuron;
 /// most of them end in an hour of compiling and then in text that makes no sense.
 /// </summary>
 /// <remarks>
-/// Each rule names its source beside it, in the files of the families: names and types, the constructor's own refusals, quantization, cache, exclusions, platform, folder.
+/// Each rule names its source beside it, in the files of the families: names and types, the constructor's own refusals, quantization, cache,
+/// exclusions, platform, folder.
 /// A rule that needs the model (heads, layers, memory) is left out without one, and the report's notes say so.
 /// </remarks>
 public static class NeuronConfigCheck
@@ -15,7 +16,8 @@ public static class NeuronConfigCheck
     /// <summary>Checks a set-up.</summary>
     /// <param name="setup">options, class, environment, instance, release</param>
     /// <param name="model">the model's config; null when there is none at hand</param>
-    /// <param name="source">the model's weights, with which the folder of quantized_checkpoints_path is audited; null to compare its record only</param>
+    /// <param name="source">the model's weights, with which the folder of quantized_checkpoints_path is audited; null to compare its record
+    /// only</param>
     /// <param name="cancellation">stops an audit</param>
     public static ConfigReport Run(NeuronSetup setup, ModelConfig? model = null, Checkpoint? source = null, CancellationToken cancellation = default)
     {
@@ -31,7 +33,8 @@ public static class NeuronConfigCheck
         findings.AddRange(ConfigPlatform.Check(setup, model));
         findings.AddRange(ConfigMemory.Check(setup, model));
         findings.AddRange(ConfigFolder.Check(setup.Config, source, notes, cancellation));
-        if (model is null) notes.Add("No model was given: exclusions were matched against a Llama of 100 layers; heads, window and memory were not looked at.");
+        if (model is null) notes.Add(
+            "No model was given: exclusions were matched against a Llama of 100 layers; heads, window and memory were not looked at.");
         return new ConfigReport(setup, [.. findings.OrderBy(finding => finding.Severity)], notes);
     }
 }

@@ -16,7 +16,8 @@ namespace NeuronQuant.Neuron;
 /// <param name="Environment">the variables that Python starts with</param>
 /// <param name="Instance">the instance type; null when not said</param>
 /// <param name="Sdk">the release</param>
-public sealed record NeuronSetup(NeuronConfig Config, string ModelClass, IReadOnlyDictionary<string, string> Environment, string? Instance, NeuronSdk Sdk)
+public sealed record NeuronSetup(NeuronConfig Config, string ModelClass, IReadOnlyDictionary<string, string> Environment, string? Instance,
+    NeuronSdk Sdk)
 {
     private const long LargestFile = 1_000_000;
     private static readonly string[] Fields = ["neuron_config", "model_class", "environment", "instance", "sdk"];
@@ -37,8 +38,10 @@ public sealed record NeuronSetup(NeuronConfig Config, string ModelClass, IReadOn
         var root = Parse(path);
         if (!root.ContainsKey("neuron_config")) return new NeuronSetup(NeuronConfig.Of(root), LlamaClass, OfProcess(), null, sdk ?? NeuronSdk.Pinned);
         foreach (string name in root.Select(field => field.Key).Where(name => !Fields.Contains(name)))
-            throw new NeuronException(path, $"has the field '{name}' beside neuron_config; expected are {string.Join(", ", Fields)}. If this is the neuron_config.json of a compiled model, give its inner neuron_config object alone.");
-        if (root["neuron_config"] is not JsonObject options) throw new NeuronException(path, "neuron_config is not an object of options. Write {\"tp_degree\": 2, …}.");
+            throw new NeuronException(path, $"has the field '{name}' beside neuron_config; expected are {string.Join(", ", Fields)}. If this is "
+                + "the neuron_config.json of a compiled model, give its inner neuron_config object alone.");
+        if (root["neuron_config"] is not JsonObject options)
+            throw new NeuronException(path, "neuron_config is not an object of options. Write {\"tp_degree\": 2, …}.");
         return new NeuronSetup(NeuronConfig.Of(options), Text(path, root, "model_class") ?? LlamaClass,
             root.ContainsKey("environment") ? Variables(path, root["environment"]) : OfProcess(),
             Text(path, root, "instance"), sdk ?? (Text(path, root, "sdk") is { } release ? NeuronSdk.Parse(release) : NeuronSdk.Pinned));
@@ -49,13 +52,16 @@ public sealed record NeuronSetup(NeuronConfig Config, string ModelClass, IReadOn
         try
         {
             if (!File.Exists(path)) throw new NeuronException(path, "no such file. Give a JSON file with the options of NeuronConfig.");
-            if (new FileInfo(path).Length > LargestFile) throw new NeuronException(path, $"is larger than {LargestFile} bytes; a configuration has a few hundred. Check that it is the right file.");
+            if (new FileInfo(path).Length > LargestFile)
+                throw new NeuronException(path,
+                $"is larger than {LargestFile} bytes; a configuration has a few hundred. Check that it is the right file.");
             return JsonNode.Parse(File.ReadAllText(path), documentOptions: new JsonDocumentOptions { AllowDuplicateProperties = false }) as JsonObject
                 ?? throw new NeuronException(path, "is not a JSON object. Write the options as {\"quantized\": true, …}.");
         }
         catch (JsonException error)
         {
-            throw new NeuronException(path, $"is not JSON ({error.Message}). Python's True, None and trailing commas are not JSON; each name may occur once.", error);
+            throw new NeuronException(path,
+                $"is not JSON ({error.Message}). Python's True, None and trailing commas are not JSON; each name may occur once.", error);
         }
         catch (Exception error) when (error is IOException or UnauthorizedAccessException)
         {
@@ -73,7 +79,8 @@ public sealed record NeuronSetup(NeuronConfig Config, string ModelClass, IReadOn
     private static Dictionary<string, string> Variables(string path, JsonNode? node)
     {
         if (node is null) return [];
-        if (node is not JsonObject variables) throw new NeuronException(path, "environment is not an object of strings. Write {\"XLA_HANDLE_SPECIAL_SCALAR\": \"1\"}.");
+        if (node is not JsonObject variables)
+            throw new NeuronException(path, "environment is not an object of strings. Write {\"XLA_HANDLE_SPECIAL_SCALAR\": \"1\"}.");
         return variables.ToDictionary(pair => pair.Key, pair => pair.Value is JsonValue value && value.TryGetValue(out string? text)
             ? text : throw new NeuronException(path, $"environment.{pair.Key} is not a string; variables are text. Write \"1\"."));
     }

@@ -9,7 +9,8 @@ namespace NeuronQuant.Neuron;
 /// Infinity in it (quantize_clamp_bound, models/config.py:516 in SDK 2.28). It says what a graph was compiled with, which is all that can be
 /// known of a graph: a folder of weights with other exclusions would be read wrongly by it, without a word.
 /// </summary>
-/// <remarks>Saving: models/config.py:886-903 in SDK 2.28 (cd3abf3). quantized_checkpoints_path is not compared: weights may move, a graph has none in it.</remarks>
+/// <remarks>Saving: models/config.py:886-903 in SDK 2.28 (cd3abf3). quantized_checkpoints_path is not compared: weights may move, a graph has none
+/// in it.</remarks>
 public static partial class SavedConfig
 {
     private const string FileName = "neuron_config.json";
@@ -41,8 +42,11 @@ public static partial class SavedConfig
     {
         var saved = Read(compiled);
         if (!saved.ModulesToNotConvert.ToHashSet().SetEquals(config.ModulesToNotConvert))
-            yield return ConfigFinding.Error("modules_to_not_convert", $"the graph was compiled with other exclusions: [{string.Join(", ", saved.ModulesToNotConvert)}].", "Compile again, or use that list.");
-        foreach (string name in config.Names.Union(["quantized", "quantization_dtype", "quantization_type"]).Where(name => name is not ("modules_to_not_convert" or "quantized_checkpoints_path")))
+            yield return ConfigFinding.Error("modules_to_not_convert",
+                $"the graph was compiled with other exclusions: [{string.Join(", ", saved.ModulesToNotConvert)}].",
+                "Compile again, or use that list.");
+        foreach (string name in config.Names.Union(["quantized", "quantization_dtype", "quantization_type"]).Where(name =>
+            name is not ("modules_to_not_convert" or "quantized_checkpoints_path")))
         {
             var (ours, theirs) = (Shown(config, name), Shown(saved, name));
             if (ours != theirs && ConfigOptions.KindOf(name) is not null)

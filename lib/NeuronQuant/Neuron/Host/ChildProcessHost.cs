@@ -5,26 +5,17 @@ using System.Text.Json.Nodes;
 
 namespace NeuronQuant.Neuron;
 
-/// <summary>How a child process is started and watched.</summary>
-/// <param name="Interpreter">a program or an environment; null to look for one, see <see cref="PythonInterpreter"/></param>
-/// <param name="Environment">variables that it starts with, which is before torch_xla could load</param>
-/// <param name="BridgeFolder">the folder that holds neuron_bridge; beside the library when null</param>
-/// <param name="ModulePath">further folders for Python's imports, searched first</param>
-/// <param name="Silence">longest time without a sign of life. The bridge beats every second, but native code that holds Python's lock stops it for as long as it runs: tracing a large model can take minutes</param>
-/// <param name="Patience">longest time until the first answer; a minute when null</param>
-public sealed record ChildProcessOptions(
-    string? Interpreter = null, IReadOnlyDictionary<string, string>? Environment = null, string? BridgeFolder = null, IReadOnlyList<string>? ModulePath = null,
-    TimeSpan? Silence = null, TimeSpan? Patience = null);
-
 /// <summary>
 /// Runs the bridge in a child process: requests and answers as lines of JSON over its streams. A child that dies or falls silent is noticed
 /// and named, with its last lines; whatever ends a call early ends the whole group of processes.
 /// </summary>
-/// <remarks>Variables are set when the process is created: a change from within .NET would not reach the environment that native libraries read.</remarks>
+/// <remarks>Variables are set when the process is created: a change from within .NET would not reach the environment that native libraries
+/// read.</remarks>
 public sealed class ChildProcessHost : IPythonHost
 {
     private const int TailLines = 40;
-    private static readonly TimeSpan Tick = TimeSpan.FromMilliseconds(100), DefaultSilence = TimeSpan.FromMinutes(15), DefaultPatience = TimeSpan.FromMinutes(1), Farewell = TimeSpan.FromSeconds(2);
+    private static readonly TimeSpan Tick = TimeSpan.FromMilliseconds(100), DefaultSilence = TimeSpan.FromMinutes(15),
+        DefaultPatience = TimeSpan.FromMinutes(1), Farewell = TimeSpan.FromSeconds(2);
 
     private readonly Process _process;
     private readonly TimeSpan _silence;
@@ -61,8 +52,10 @@ public sealed class ChildProcessHost : IPythonHost
         var interpreter = PythonInterpreter.Find(options.Interpreter);
         string bridge = options.BridgeFolder ?? DefaultBridgeFolder;
         if (!File.Exists(Path.Combine(bridge, "neuron_bridge", "__main__.py")))
-            throw new NeuronRunException(NeuronFailure.WrongPython, "start", $"there is no neuron_bridge in {bridge}.", "Build the library again, or give the folder lib of a clone.");
-        var host = new ChildProcessHost(Launch(interpreter, bridge, options), $"{interpreter.Path} (from {interpreter.Origin})", options.Silence ?? DefaultSilence);
+            throw new NeuronRunException(NeuronFailure.WrongPython, "start", $"there is no neuron_bridge in {bridge}.",
+                "Build the library again, or give the folder lib of a clone.");
+        var host = new ChildProcessHost(Launch(interpreter, bridge, options), $"{interpreter.Path} (from {interpreter.Origin})",
+            options.Silence ?? DefaultSilence);
         using var patience = CancellationTokenSource.CreateLinkedTokenSource(cancellation);
         patience.CancelAfter(options.Patience ?? DefaultPatience);
         try
@@ -73,12 +66,14 @@ public sealed class ChildProcessHost : IPythonHost
         catch (OperationCanceledException) when (!cancellation.IsCancellationRequested)
         {
             await host.DisposeAsync().ConfigureAwait(false);
-            throw new NeuronRunException(NeuronFailure.WrongPython, "start", $"{host.Description} was started and did not answer.", "Is it a Python? Choose one of 3.10 to 3.12 with NEURON_PYTHON.");
+            throw new NeuronRunException(NeuronFailure.WrongPython, "start", $"{host.Description} was started and did not answer.",
+                "Is it a Python? Choose one of 3.10 to 3.12 with NEURON_PYTHON.");
         }
         catch (NeuronRunException error) when (error.Failure == NeuronFailure.PythonDied)
         {
             await host.DisposeAsync().ConfigureAwait(false);
-            throw new NeuronRunException(NeuronFailure.WrongPython, "start", $"{host.Description} did not start the bridge; {error.Message}", "Choose a Python of 3.10 to 3.12 with NEURON_PYTHON or the host's option.", traceback: error.Traceback);
+            throw new NeuronRunException(NeuronFailure.WrongPython, "start", $"{host.Description} did not start the bridge; {error.Message}",
+                "Choose a Python of 3.10 to 3.12 with NEURON_PYTHON or the host's option.", traceback: error.Traceback);
         }
         catch
         {
@@ -143,7 +138,9 @@ public sealed class ChildProcessHost : IPythonHost
         }
         catch (System.ComponentModel.Win32Exception error)
         {
-            throw new NeuronRunException(NeuronFailure.NoPython, "start", $"{interpreter.Path} (from {interpreter.Origin}) cannot be run: {error.Message}.", "Give the path of an interpreter with NEURON_PYTHON or the host's option.");
+            throw new NeuronRunException(NeuronFailure.NoPython, "start",
+                $"{interpreter.Path} (from {interpreter.Origin}) cannot be run: {error.Message}.",
+                "Give the path of an interpreter with NEURON_PYTHON or the host's option.");
         }
     }
 
@@ -175,7 +172,8 @@ public sealed class ChildProcessHost : IPythonHost
             if (Stopwatch.GetElapsedTime(Interlocked.Read(ref _lastSign)) > _silence)
             {
                 await EndGroup().ConfigureAwait(false);
-                throw new NeuronRunException(NeuronFailure.PythonSilent, name, FormattableString.Invariant($"the Python process gave no sign of life for {_silence.TotalSeconds:0.#} s, and was ended."),
+                throw new NeuronRunException(NeuronFailure.PythonSilent, name,
+                    FormattableString.Invariant($"the Python process gave no sign of life for {_silence.TotalSeconds:0.#} s, and was ended."),
                     "Its last lines are in the error. If native code needs longer, allow a longer silence.", traceback: Tail());
             }
             await Task.WhenAny(answer, Task.Delay(Tick, CancellationToken.None)).ConfigureAwait(false);

@@ -12,7 +12,7 @@ namespace NeuronQuant.Neuron;
 /// <remarks>
 /// A folder appears whole or not at all: it is compiled beside its place and moved there. What a killed process left behind is removed by the
 /// next compile of the same graph. Weights that are sharded into the compiled folder (save_sharded_checkpoint) would go stale unseen, so that
-/// option is refused. Source: nxd-inference application_base.py:292-318, compile with initialize_model_weights=False.
+/// option is refused. Source: nxd-inference application_base.py:292-315 at SDK 2.28, compile with initialize_model_weights=False.
 /// </remarks>
 public sealed class CompileCache
 {
@@ -26,7 +26,8 @@ public sealed class CompileCache
     /// <param name="setup">options, class, release</param>
     /// <param name="modelPath">the model's folder, of which config.json counts</param>
     /// <exception cref="NeuronException">the options would put weights into the compiled folder</exception>
-    public static string KeyOf(NeuronSetup setup, string modelPath) => Convert.ToHexStringLower(SHA256.HashData(Encoding.UTF8.GetBytes(Describe(setup, modelPath).ToJsonString())))[..16];
+    public static string KeyOf(NeuronSetup setup, string modelPath) =>
+        Convert.ToHexStringLower(SHA256.HashData(Encoding.UTF8.GetBytes(Describe(setup, modelPath).ToJsonString())))[..16];
 
     /// <summary>Where a graph is, or would be.</summary>
     public string PathOf(NeuronSetup setup, string modelPath) => Path.Combine(_root, $"{NameOf(modelPath)}-{KeyOf(setup, modelPath)}");
@@ -69,10 +70,12 @@ public sealed class CompileCache
     private static JsonObject Describe(NeuronSetup setup, string modelPath)
     {
         if (setup.Config.Flag("save_sharded_checkpoint"))
-            throw new NeuronException("save_sharded_checkpoint", "puts weights into the compiled folder, where they would stay when the checkpoint changes. Remove it; weights are sharded when they are loaded.");
+            throw new NeuronException("save_sharded_checkpoint", "puts weights into the compiled folder, where they would stay when the checkpoint "
+                + "changes. Remove it; weights are sharded when they are loaded.");
         var options = setup.Config.ToJsonObject();
         options.Remove("quantized_checkpoints_path");
-        var ordered = new JsonObject(options.OrderBy(option => option.Key, StringComparer.Ordinal).Select(option => KeyValuePair.Create(option.Key, option.Value?.DeepClone())));
+        var ordered = new JsonObject(options.OrderBy(option => option.Key, StringComparer.Ordinal).Select(option =>
+            KeyValuePair.Create(option.Key, option.Value?.DeepClone())));
         string config = Path.Combine(HubCache.Resolve(modelPath), "config.json");
         return new JsonObject
         {
@@ -104,5 +107,6 @@ public sealed class CompileCache
         }
     }
 
-    private static string NameOf(string modelPath) => Path.GetFileName(Path.TrimEndingDirectorySeparator(Path.GetFullPath(HubCache.Resolve(modelPath))));
+    private static string NameOf(string modelPath) =>
+        Path.GetFileName(Path.TrimEndingDirectorySeparator(Path.GetFullPath(HubCache.Resolve(modelPath))));
 }

@@ -17,7 +17,8 @@ namespace NeuronQuant.Neuron;
 /// <param name="Graph">key of the compiled graph, see <see cref="CompileCache"/></param>
 /// <param name="Dtype">int8, f8e4m3, f8e5m2, or bfloat16 when nothing is quantized</param>
 /// <param name="ModulesToNotConvert">what stays in bf16</param>
-public sealed record DeviceRunSetup(string Method, string Model, bool BlogsModel, bool StandIn, string Sdk, string? Instance, int TpDegree, int BatchSize,
+public sealed record DeviceRunSetup(string Method, string Model, bool BlogsModel, bool StandIn, string Sdk, string? Instance, int TpDegree,
+    int BatchSize,
     int SequenceLength, string Graph, string Dtype, IReadOnlyList<string> ModulesToNotConvert);
 
 /// <summary>Latency of a run, milliseconds.</summary>
@@ -79,14 +80,16 @@ public sealed record DeviceRun(DeviceRunSetup Setup, long? WeightBytes, DeviceLa
     /// <param name="benchmark">latency, when it was measured</param>
     /// <param name="memory">memory, when it was read</param>
     /// <param name="graded">a graded sample, when there is one</param>
-    public static DeviceRun Of(NeuronDevice device, string method, BenchmarkReport? benchmark = null, MemoryReport? memory = null, EvaluationResult? graded = null)
+    public static DeviceRun Of(NeuronDevice device, string method, BenchmarkReport? benchmark = null, MemoryReport? memory = null,
+        EvaluationResult? graded = null)
     {
         var session = device.Session ?? throw new NeuronException("device", "nothing was run, so there is nothing to record. Open a device first.");
         var (setup, config) = (session.Setup, session.Setup.Config);
         using var weights = Checkpoint.OpenStored(config is { Quantized: true, QuantizedCheckpointsPath: { } folder } ? folder : session.ModelPath);
         return new DeviceRun(
             new DeviceRunSetup(method, Path.GetFileName(Path.TrimEndingDirectorySeparator(session.ModelPath)),
-                PlanRecorded.IsBlogsModel(ModelConfig.Read(Path.Combine(session.ModelPath, "config.json"))), device.IsStandIn, $"{setup.Sdk}", setup.Instance,
+                PlanRecorded.IsBlogsModel(ModelConfig.Read(Path.Combine(session.ModelPath, "config.json"))), device.IsStandIn, $"{setup.Sdk}",
+                    setup.Instance,
                 config.TpDegree, config.BatchSize, config.SequenceLength, CompileCache.KeyOf(setup, session.ModelPath),
                 config.Quantized ? config.QuantizationDtype : "bfloat16", config.ModulesToNotConvert),
             weights.ByteCount,
@@ -114,7 +117,8 @@ public sealed record DeviceRun(DeviceRunSetup Setup, long? WeightBytes, DeviceLa
         }
         catch (JsonException error)
         {
-            throw new InvalidDataException($"{Path.GetFileName(path)} is not a record of a device run ({error.Message}); notebook 08 writes one.", error);
+            throw new InvalidDataException(
+                $"{Path.GetFileName(path)} is not a record of a device run ({error.Message}); notebook 08 writes one.", error);
         }
     }
 

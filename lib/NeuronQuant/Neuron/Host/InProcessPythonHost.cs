@@ -50,7 +50,8 @@ public sealed class InProcessPythonHost : IPythonHost
         if (Interlocked.CompareExchange(ref _open, 1, 0) != 0) return new InProcessAttempt(null, Busy);
         try
         {
-            string? refusal = PythonRuntime.IsBusy ? "native code of a cancelled call still runs" : await PythonRuntime.Start(library).WaitAsync(cancellation).ConfigureAwait(false);
+            string? refusal = PythonRuntime.IsBusy ? "native code of a cancelled call still runs"
+                : await PythonRuntime.Start(library).WaitAsync(cancellation).ConfigureAwait(false);
             if (refusal is null)
             {
                 var host = new InProcessPythonHost($"Python {library.Version} of {interpreter.Path} (from {interpreter.Origin}), in process");
@@ -74,7 +75,8 @@ public sealed class InProcessPythonHost : IPythonHost
         await _turn.WaitAsync(cancellation).ConfigureAwait(false);
         try
         {
-            if (_ended != 0) throw new NeuronRunException(NeuronFailure.PythonDied, name, "this Python was ended by a cancelled call or closed.", "Start another session.");
+            if (_ended != 0) throw new NeuronRunException(NeuronFailure.PythonDied, name, "this Python was ended by a cancelled call or closed.",
+                "Start another session.");
             string text = arguments.ToJsonString();
             var call = PythonRuntime.Run(() => Ask(name, text));
             await Deliver(call, log, cancellation).ConfigureAwait(false);
@@ -101,9 +103,12 @@ public sealed class InProcessPythonHost : IPythonHost
     {
         string bridge = options.BridgeFolder ?? ChildProcessHost.DefaultBridgeFolder;
         if (!File.Exists(Path.Combine(bridge, "neuron_bridge", "inside.py")))
-            throw new NeuronRunException(NeuronFailure.WrongPython, "start", $"there is no neuron_bridge in {bridge}.", "Build the library again, or give the folder lib of a clone.");
-        string variables = new JsonObject((options.Environment ?? new Dictionary<string, string>()).Select(pair => KeyValuePair.Create(pair.Key, (JsonNode?)pair.Value))).ToJsonString();
-        string folders = new JsonArray([.. (options.ModulePath ?? []).Append(bridge).Select(folder => (JsonNode?)Path.GetFullPath(folder))]).ToJsonString();
+            throw new NeuronRunException(NeuronFailure.WrongPython, "start", $"there is no neuron_bridge in {bridge}.",
+                "Build the library again, or give the folder lib of a clone.");
+        string variables = new JsonObject((options.Environment ?? new Dictionary<string, string>()).Select(pair =>
+            KeyValuePair.Create(pair.Key, (JsonNode?)pair.Value))).ToJsonString();
+        string folders = new JsonArray([.. (options.ModulePath ?? []).Append(bridge).Select(folder => (JsonNode?)Path.GetFullPath(folder))])
+            .ToJsonString();
         return PythonRuntime.Run(() =>
         {
             using var json = Py.Import("json");
@@ -174,7 +179,8 @@ public sealed class InProcessPythonHost : IPythonHost
         var ending = End();
         if (stopped) await ending.ConfigureAwait(false);
         else
-            throw new NeuronRunException(NeuronFailure.PythonSilent, name, "it was cancelled, but native code cannot be interrupted and runs on inside this process.",
+            throw new NeuronRunException(NeuronFailure.PythonSilent, name,
+                "it was cancelled, but native code cannot be interrupted and runs on inside this process.",
                 "Wait for it, or restart the notebook's kernel; a child process (ChildProcessHost) can be ended at any time.");
     }
 }

@@ -4,7 +4,8 @@ namespace NeuronQuant.Neuron;
 
 /// <summary>Whether two sets of logits after one prompt are of the same model.</summary>
 /// <remarks>
-/// Cosine: of the two vectors less their means, since a constant changes no probability. A device that multiplies in bf16 stays above 0.999 on a small
+/// Cosine: of the two vectors less their means, since a constant changes no probability. A device that multiplies in bf16 stays above 0.999 on a
+/// small
 /// model; codes taken for weights, a scale on the wrong row or a module quantized on one side only fall far below the bound. It is a bound for the
 /// same codes, not for comparing a quantized model with its original.
 /// </remarks>
@@ -12,7 +13,8 @@ namespace NeuronQuant.Neuron;
 /// <param name="Expected">size of the vocabulary</param>
 /// <param name="Cosine">-1 to 1; NaN when the counts differ</param>
 /// <param name="LargestDifference">of the centred logits, in nats; NaN when the counts differ</param>
-public sealed record LogitsAgreement(int Count, int Expected, double Cosine, double LargestDifference)
+/// <param name="Spread">largest magnitude of the expected logits, centred, in nats: what a difference is small or large beside</param>
+public sealed record LogitsAgreement(int Count, int Expected, double Cosine, double LargestDifference, double Spread)
 {
     private const double LeastCosine = 0.99;
 
@@ -28,10 +30,11 @@ public sealed record LogitsAgreement(int Count, int Expected, double Cosine, dou
         ArgumentNullException.ThrowIfNull(given);
         ArgumentNullException.ThrowIfNull(model);
         float[] expected = Torch.Run(() => model.Logits(new TokenBatch(ids, [], 1))[0, -1].ToFloats());
-        if (given.Length != expected.Length) return new LogitsAgreement(given.Length, expected.Length, double.NaN, double.NaN);
+        if (given.Length != expected.Length) return new LogitsAgreement(given.Length, expected.Length, double.NaN, double.NaN, double.NaN);
         double[] a = Centred(given), b = Centred(expected);
         double Product(double[] x, double[] y) => x.Zip(y, (u, v) => u * v).Sum();
-        return new LogitsAgreement(given.Length, expected.Length, Product(a, b) / Math.Sqrt(Product(a, a) * Product(b, b)), a.Zip(b, (u, v) => Math.Abs(u - v)).Max());
+        double cosine = Product(a, b) / Math.Sqrt(Product(a, a) * Product(b, b)), difference = a.Zip(b, (u, v) => Math.Abs(u - v)).Max();
+        return new LogitsAgreement(given.Length, expected.Length, cosine, difference, b.Max(Math.Abs));
     }
 
     /// <inheritdoc/>

@@ -20,7 +20,8 @@ public static class MeasuredBesideRecorded
     /// <summary>What stands where the source gives no figure.</summary>
     public const string NotRecorded = "not recorded";
 
-    private const string Gsm8k = "GSM8K %", Weights = "weights GB", Memory = "device memory GB", Token = "ms per token", First = "ms to the first token";
+    private const string Gsm8k = "GSM8K %", Weights = "weights GB", Memory = "device memory GB", Token = "ms per token",
+        First = "ms to the first token";
 
     /// <summary>The comparison.</summary>
     /// <param name="recorded">the recorded figures</param>

@@ -4,9 +4,11 @@ using NeuronQuant.Display;
 namespace NeuronQuant.Neuron;
 
 /// <summary>Where a run on a device gets its Python from.</summary>
-/// <param name="Python">"none" to start nothing; "auto" to look for one, see <see cref="PythonInterpreter"/>; else an interpreter or an environment</param>
+/// <param name="Python">"none" to start nothing; "auto" to look for one, see <see cref="PythonInterpreter"/>; else an interpreter or an
+/// environment</param>
 /// <param name="CacheFolder">where compiled graphs are kept</param>
-/// <param name="StandIn">a folder with modules and tools in place of NxD Inference and its device, such as tests/python/fake; empty for the real ones</param>
+/// <param name="StandIn">a folder with modules and tools in place of NxD Inference and its device, such as tests/python/fake; empty for the real
+/// ones</param>
 /// <param name="Log">told every line that Python or a tool prints</param>
 public sealed record DeviceOptions(string Python, string CacheFolder, string StandIn = "", Action<string>? Log = null)
 {
@@ -78,18 +80,21 @@ public sealed class NeuronDevice : IAsyncDisposable
     {
         if (options.Python == DeviceOptions.None) return new NeuronDevice(null, false);
         bool standIn = options.StandIn.Length > 0;
-        if (standIn && !Directory.Exists(options.StandIn)) throw new NeuronException("stand-in", $"there is no folder '{options.StandIn}'. Leave it empty on a host.");
+        if (standIn && !Directory.Exists(options.StandIn))
+            throw new NeuronException("stand-in", $"there is no folder '{options.StandIn}'. Leave it empty on a host.");
         var python = await PythonHosts.Open(options.ToChildProcess(), cancellation).ConfigureAwait(false);
         options.Log?.Invoke($"{python}");
         var around = new SessionOptions(Path.GetFullPath(options.CacheFolder), NeedDevice: !standIn, options.Log);
-        return new NeuronDevice(await NeuronSession.Start(python.Host, Located(setup), Path.GetFullPath(HubCache.Resolve(modelPath)), around, cancellation).ConfigureAwait(false), standIn);
+        return new NeuronDevice(await NeuronSession.Start(python.Host, Located(setup), Path.GetFullPath(HubCache.Resolve(modelPath)), around,
+            cancellation).ConfigureAwait(false), standIn);
     }
 
     /// <summary>Runs a step, or says that it was not run.</summary>
     /// <param name="name">what the step is called</param>
     /// <param name="work">the step</param>
     /// <param name="cancellation">ends the step, and with it Python</param>
-    public async Task<DeviceStep<T>> Do<T>(string name, Func<NeuronSession, CancellationToken, Task<T>> work, CancellationToken cancellation = default)
+    public async Task<DeviceStep<T>> Do<T>(string name, Func<NeuronSession, CancellationToken, Task<T>> work,
+        CancellationToken cancellation = default)
         where T : class
     {
         if (Session is null) return new DeviceStep<T>(name, null);

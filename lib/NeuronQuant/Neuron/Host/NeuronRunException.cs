@@ -18,6 +18,12 @@ public enum NeuronFailure
     /// <summary>The generation adapter of SDK 2.27 or 2.28 has its fault: it uses the name tensor_capture_hook, which is defined nowhere.</summary>
     AdapterFault,
 
+    /// <summary>Nothing says for which chip to compile, or it is another than Inferentia2.</summary>
+    NoTarget,
+
+    /// <summary>The compiler, neuronx-cc, is not installed.</summary>
+    CompilerMissing,
+
     /// <summary>The machine has no Neuron device.</summary>
     NoDevice,
 

@@ -22,15 +22,19 @@ public static class NeuronScript
     {
         modelPath = HubCache.Resolve(modelPath);
         var text = new StringBuilder("import os\n");
-        foreach (var (name, value) in setup.Config.RequiredEnvironment) text.Append($"os.environ[{Quote(name)}] = {Quote(value)}  # before torch_xla loads\n");
+        foreach (var (name, value) in setup.Config.RequiredEnvironment)
+            text.Append($"os.environ[{Quote(name)}] = {Quote(value)}  # before torch_xla loads\n");
         bool qwen = setup.ModelClass == "NeuronQwen2ForCausalLM";
+        string options = qwen ? "qwen2.modeling_qwen2 import Qwen2NeuronConfig as NeuronConfig" : "config import NeuronConfig";
         var (room, config) = qwen ? ("qwen2", "Qwen2InferenceConfig") : ("llama", "LlamaInferenceConfig");
         text.Append($$"""
 
-            import functools, inspect
+            import functools
+            from inspect import signature
+
             import torch
             from transformers import AutoTokenizer, GenerationConfig
-            from neuronx_distributed_inference.models.{{(qwen ? "qwen2.modeling_qwen2 import Qwen2NeuronConfig as NeuronConfig" : "config import NeuronConfig")}}
+            from neuronx_distributed_inference.models.{{options}}
             from neuronx_distributed_inference.models.{{room}}.modeling_{{room}} import {{config}}, {{setup.ModelClass}}
             from neuronx_distributed_inference.utils import hf_adapter
             from neuronx_distributed_inference.utils.benchmark import benchmark_sampling
@@ -43,7 +47,7 @@ public static class NeuronScript
             model.load({{Quote(compiledPath)}})  # the same object: kv_quant_config does not survive neuron_config.json
 
             hf_adapter.tensor_capture_hook = getattr(hf_adapter, "tensor_capture_hook", None)  # used by 2.28, and defined nowhere
-            prepare, takes = HuggingFaceGenerationAdapter.prepare_inputs_for_generation, "tensor_capture_hook" in inspect.signature(model.forward).parameters
+            prepare, takes = HuggingFaceGenerationAdapter.prepare_inputs_for_generation, "tensor_capture_hook" in signature(model.forward).parameters
             keep = lambda *args, **kwargs: {name: value for name, value in prepare(*args, **kwargs).items() if takes or name != "tensor_capture_hook"}
             HuggingFaceGenerationAdapter.prepare_inputs_for_generation = functools.wraps(prepare)(keep)
 
@@ -52,7 +56,8 @@ public static class NeuronScript
             inputs = tokenizer(["Hello"] * neuron_config.batch_size, padding=True, return_tensors="pt")
             generation = GenerationConfig(do_sample=False, top_k=1, top_p=1.0, temperature=1.0, pad_token_id=tokenizer.pad_token_id,
                                           eos_token_id={{EndTokens(modelPath)}}, max_new_tokens=32)
-            output = HuggingFaceGenerationAdapter(model).generate(inputs.input_ids, attention_mask=inputs.attention_mask, generation_config=generation)
+            output = HuggingFaceGenerationAdapter(model).generate(inputs.input_ids, attention_mask=inputs.attention_mask,
+                                                                  generation_config=generation)
             print(tokenizer.batch_decode(output, skip_special_tokens=True))
             benchmark_sampling(model, generation_config=generation, num_runs=20, benchmark_report_path="benchmark_report.json")
 

@@ -1,5 +1,4 @@
 using System.Text.Json.Nodes;
-using NeuronQuant.Checkpoints;
 using NeuronQuant.Evaluation;
 
 namespace NeuronQuant.Neuron;
@@ -29,7 +28,8 @@ public sealed class NeuronSession : ILanguageModel, IAsyncDisposable
         (_host, Setup, ModelPath, Environment, _options) = (host, setup, modelPath, environment, options);
         _cache = new CompileCache(options.CacheFolder);
         Name = $"{Path.GetFileName(Path.TrimEndingDirectorySeparator(Path.GetFullPath(modelPath)))} on Neuron, "
-            + $"{(setup.Config.Quantized ? $"{setup.Config.QuantizationDtype} {setup.Config.QuantizationType}" : "bf16")}, {setup.Config.ModulesToNotConvert.Count} exclusions, graph {CompileCache.KeyOf(setup, modelPath)}";
+            + $"{(setup.Config.Quantized ? $"{setup.Config.QuantizationDtype} {setup.Config.QuantizationType}" : "bf16")}, "
+            + $"{setup.Config.ModulesToNotConvert.Count} exclusions, graph {CompileCache.KeyOf(setup, modelPath)}";
     }
 
     /// <summary>What was checked and is run.</summary>
@@ -40,6 +40,9 @@ public sealed class NeuronSession : ILanguageModel, IAsyncDisposable
 
     /// <summary>What the Python side found.</summary>
     public NeuronEnvironment Environment { get; }
+
+    /// <summary>The chip that graphs are compiled for: the one that is there, or inf2 where none is.</summary>
+    public string Target { get; private set; } = HostTarget.Inf2;
 
     /// <summary>The compiled folder, after <see cref="Compile"/>.</summary>
     public string? CompiledPath { get; private set; }
@@ -60,16 +63,26 @@ public sealed class NeuronSession : ILanguageModel, IAsyncDisposable
     /// <param name="options">where graphs are kept</param>
     /// <param name="cancellation">ends the call and the host</param>
     /// <exception cref="NeuronRunException">the configuration has errors, or Python lacks something</exception>
-    public static async Task<NeuronSession> Start(IPythonHost host, NeuronSetup setup, string modelPath, SessionOptions options, CancellationToken cancellation = default)
+    public static async Task<NeuronSession> Start(IPythonHost host, NeuronSetup setup, string modelPath, SessionOptions options,
+        CancellationToken cancellation = default)
     {
         try
         {
-            Refuse(setup, modelPath);
-            var environment = (await host.Call("environment", [], options.Log, cancellation).ConfigureAwait(false)).Read<NeuronEnvironment>("environment");
-            CheckMachine(setup, environment);
+            SessionStart.Refuse(setup, modelPath);
+            var environment = (await host.Call("environment", [], options.Log, cancellation).ConfigureAwait(false)).Read<NeuronEnvironment>(
+                "environment");
+            SessionStart.CheckMachine(setup, environment);
             var session = new NeuronSession(host, setup, modelPath, environment, options);
-            await session.Call("set_environment", new JsonObject { ["variables"] = Variables(setup) }, cancellation).ConfigureAwait(false);
-            await session.Call("open", new JsonObject { ["model_path"] = modelPath, ["neuron_config"] = setup.Config.ToJsonObject(), ["model_class"] = setup.ModelClass }, cancellation).ConfigureAwait(false);
+            await session.Call("set_environment", new JsonObject { ["variables"] = SessionStart.Variables(setup, environment) }, cancellation)
+                .ConfigureAwait(false);
+            session.Target = SessionStart.Chip(environment, await session.Call("target", [], cancellation).ConfigureAwait(false));
+            var opening = new JsonObject
+            {
+                ["model_path"] = modelPath,
+                ["neuron_config"] = setup.Config.ToJsonObject(),
+                ["model_class"] = setup.ModelClass,
+            };
+            await session.Call("open", opening, cancellation).ConfigureAwait(false);
             return session;
         }
         catch
@@ -84,30 +97,41 @@ public sealed class NeuronSession : ILanguageModel, IAsyncDisposable
     public async Task<bool> Compile(CancellationToken cancellation = default)
     {
         bool reused;
-        (CompiledPath, reused) = await _cache.GetOrCompile(Setup, ModelPath, folder => Call("compile", Folder(folder), cancellation)).ConfigureAwait(false);
+        (CompiledPath, reused) = await _cache.GetOrCompile(Setup, ModelPath, folder => Call("compile", Folder(folder), cancellation))
+            .ConfigureAwait(false);
         return reused;
     }
 
     /// <summary>Loads graph and weights onto the device.</summary>
-    /// <exception cref="NeuronRunException">there is no device, it is busy, its memory is too small, or the folder contradicts the configuration</exception>
+    /// <exception cref="NeuronRunException">there is no device, it is busy, its memory is too small, or the folder contradicts the
+    /// configuration</exception>
     public async Task Load(CancellationToken cancellation = default)
     {
         if (_options.NeedDevice && Environment.Devices.Count == 0)
-            throw new NeuronRunException(NeuronFailure.NoDevice, "load", "this machine has no Neuron device.", "Run on an Inf2 instance; compiling, checking and planning work without one.");
+            throw new NeuronRunException(NeuronFailure.NoDevice, "load", "this machine has no Neuron device.",
+                "Run on an Inf2 instance; compiling, checking and planning work without one.");
         if (CompiledPath is null) await Compile(cancellation).ConfigureAwait(false);
         await Call("load", Folder(CompiledPath!), cancellation).ConfigureAwait(false);
     }
 
     /// <inheritdoc/>
-    public async Task<IReadOnlyList<Generation>> Generate(IReadOnlyList<string> prompts, GenerationSettings settings, CancellationToken cancellation = default)
+    public async Task<IReadOnlyList<Generation>> Generate(IReadOnlyList<string> prompts, GenerationSettings settings,
+        CancellationToken cancellation = default)
     {
-        var answer = await Call("generate", new JsonObject { ["prompts"] = Texts(prompts), ["max_new_tokens"] = settings.MaxNewTokens, ["stops"] = Texts(settings.Stops) }, cancellation).ConfigureAwait(false);
+        var request = new JsonObject
+        {
+            ["prompts"] = Texts(prompts),
+            ["max_new_tokens"] = settings.MaxNewTokens,
+            ["stops"] = Texts(settings.Stops),
+        };
+        var answer = await Call("generate", request, cancellation).ConfigureAwait(false);
         return [.. answer["answers"]!.AsArray().Select(item => new Generation(settings.Cut((string)item!["text"]!), (bool)item["truncated"]!))];
     }
 
     /// <inheritdoc/>
     public Task<IReadOnlyList<Likelihood>> Score(IReadOnlyList<Continuation> requests, CancellationToken cancellation = default) =>
-        throw new EvaluationException(EvaluationFailure.NotOffered, Name, "a task that scores given texts", "one that generates", "The compiled graph gives logits of new tokens only: grade with gsm8k, or score on the engine.");
+        throw new EvaluationException(EvaluationFailure.NotOffered, Name, "a task that scores given texts", "one that generates",
+            "The compiled graph gives logits of new tokens only: grade with gsm8k, or score on the engine.");
 
     /// <summary>Runs benchmark_sampling.</summary>
     public async Task<BenchmarkReport> Benchmark(int runs = 20, CancellationToken cancellation = default)
@@ -119,7 +143,8 @@ public sealed class NeuronSession : ILanguageModel, IAsyncDisposable
     /// <summary>Logits of the new tokens after each prompt: [prompt][token][vocabulary].</summary>
     public async Task<IReadOnlyList<float[][]>> Logits(IReadOnlyList<string> prompts, int maxNewTokens = 1, CancellationToken cancellation = default)
     {
-        var answer = await Call("logits", new JsonObject { ["prompts"] = Texts(prompts), ["max_new_tokens"] = maxNewTokens }, cancellation).ConfigureAwait(false);
+        var answer = await Call("logits", new JsonObject { ["prompts"] = Texts(prompts), ["max_new_tokens"] = maxNewTokens }, cancellation)
+            .ConfigureAwait(false);
         return [.. answer["rows"]!.AsArray().Select(row => row!["logits"]!.Read<float[][]>("logits"))];
     }
 
@@ -134,7 +159,8 @@ public sealed class NeuronSession : ILanguageModel, IAsyncDisposable
     }
 
     /// <summary>How far greedy continuations agree with expected token ids, such as those of the bf16 model.</summary>
-    public async Task<AgreementReport> Agreement(IReadOnlyList<string> prompts, IReadOnlyList<int[]> expected, int maxNewTokens, CancellationToken cancellation = default) =>
+    public async Task<AgreementReport> Agreement(IReadOnlyList<string> prompts, IReadOnlyList<int[]> expected, int maxNewTokens,
+        CancellationToken cancellation = default) =>
         (await Call("agreement", new JsonObject
         {
             ["prompts"] = Texts(prompts),
@@ -172,32 +198,8 @@ public sealed class NeuronSession : ILanguageModel, IAsyncDisposable
     /// <summary>Ends Python and everything that it started.</summary>
     public ValueTask DisposeAsync() => _host.DisposeAsync();
 
-    private Task<JsonNode> Call(string name, JsonObject arguments, CancellationToken cancellation) => _host.Call(name, arguments, _options.Log, cancellation);
-
-    private static void Refuse(NeuronSetup setup, string modelPath)
-    {
-        var report = NeuronConfigCheck.Run(setup with { Environment = Merged(setup) }, ModelConfig.Read(Path.Combine(modelPath, "config.json")));
-        if (!report.Passed)
-            throw new NeuronRunException(NeuronFailure.ConfigRefused, "check", $"the configuration has {report.Errors.Count()} errors, the first: {report.Errors.First()}", "Correct it; nq neuron check lists all of them.");
-    }
-
-    private static void CheckMachine(NeuronSetup setup, NeuronEnvironment environment)
-    {
-        if (!environment.HasNxdi)
-            throw new NeuronRunException(NeuronFailure.NxdiMissing, "environment", $"neuronx_distributed_inference is not installed in {environment.Executable} (Python {environment.Python}{(TooNew(environment.Python) ? "; its packages are for 3.10 to 3.12" : "")}).",
-                "Create the environment of environment.yml, or name the Neuron image's interpreter with NEURON_PYTHON or the host's option.");
-        if (environment.Sdk is { } found && found != $"{setup.Sdk}")
-            throw new NeuronRunException(NeuronFailure.WrongSdk, "environment", $"SDK {found} is installed, but the configuration was checked for {setup.Sdk}.", $"Install {setup.Sdk}, or check the configuration with --sdk {found}.");
-    }
-
-    private static bool TooNew(string python) => Version.TryParse(python, out var version) && version >= new Version(3, 13);
-
-    // What the configuration needs is set in any case; what the set-up says beyond that comes along.
-    private static Dictionary<string, string> Merged(NeuronSetup setup) => new(setup.Environment.Concat(setup.Config.RequiredEnvironment)
-        .GroupBy(pair => pair.Key).Select(group => KeyValuePair.Create(group.Key, group.Last().Value)));
-
-    private static JsonObject Variables(NeuronSetup setup) => new(Merged(setup).Where(pair => pair.Key.StartsWith("NEURON", StringComparison.Ordinal) || pair.Key.StartsWith("XLA", StringComparison.Ordinal)
-        || setup.Config.RequiredEnvironment.ContainsKey(pair.Key)).Select(pair => KeyValuePair.Create(pair.Key, (JsonNode?)JsonValue.Create(pair.Value))));
+    private Task<JsonNode> Call(string name, JsonObject arguments, CancellationToken cancellation) =>
+        _host.Call(name, arguments, _options.Log, cancellation);
 
     private static JsonObject Folder(string path) => new() { ["path"] = Path.GetFullPath(path) };
 

@@ -21,9 +21,11 @@ public static class PythonExpression
     public static async Task<string> Evaluate(string python, string expression, CancellationToken cancellation = default)
     {
         if (python == DeviceOptions.None) return NotAsked;
-        var (library, reason) = await PythonLibrary.Of(PythonInterpreter.Find(python == DeviceOptions.Auto ? null : python), cancellation).ConfigureAwait(false);
+        var (library, reason) = await PythonLibrary.Of(PythonInterpreter.Find(python == DeviceOptions.Auto ? null : python), cancellation)
+            .ConfigureAwait(false);
         string? refusal = library is null ? reason : await PythonRuntime.Start(library).WaitAsync(cancellation).ConfigureAwait(false);
-        if (refusal is not null) throw new NeuronRunException(NeuronFailure.WrongPython, "python", $"{refusal}.", "Name another interpreter, one that was built with a shared library.");
+        if (refusal is not null) throw new NeuronRunException(NeuronFailure.WrongPython, "python", $"{refusal}.",
+            "Name another interpreter, one that was built with a shared library.");
         try
         {
             return await PythonRuntime.Run(() =>

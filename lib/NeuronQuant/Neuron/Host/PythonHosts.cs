@@ -30,7 +30,8 @@ public static class PythonHosts
     public static async Task<OpenedPython> Open(ChildProcessOptions? options = null, CancellationToken cancellation = default)
     {
         options ??= new ChildProcessOptions();
-        if (Workbook.IsHeadless) return new OpenedPython(await ChildProcessHost.Start(options, cancellation).ConfigureAwait(false), false, "this is a job");
+        if (Workbook.IsHeadless) return new OpenedPython(await ChildProcessHost.Start(options, cancellation).ConfigureAwait(false), false,
+            "this is a job");
         var attempt = await InProcessPythonHost.TryStart(options, cancellation).ConfigureAwait(false);
         if (attempt.Host is { } host) return new OpenedPython(host, true, "its library can be loaded");
         return new OpenedPython(await ChildProcessHost.Start(options, cancellation).ConfigureAwait(false), false, attempt.Reason);

@@ -23,13 +23,18 @@ public sealed record PythonInterpreter(string Path, string Origin)
     }
 
     private static PythonInterpreter Named(string name, string origin, Func<string, string?> variable) =>
-        (File.Exists(name) ? name : Directory.Exists(name) ? In(name) : name.Contains(System.IO.Path.DirectorySeparatorChar) ? null : OnPath([name], variable)) is { } path
+        (File.Exists(name) ? name : Directory.Exists(name) ? In(name) : name.Contains(System.IO.Path.DirectorySeparatorChar) ? null
+            : OnPath([name], variable)) is { } path
             ? new PythonInterpreter(path, origin)
-            : throw new NeuronRunException(NeuronFailure.NoPython, "python", $"'{name}', which {origin} names, is no Python interpreter and no environment with one.", "Give the path of the program, such as .../bin/python.");
+            : throw new NeuronRunException(NeuronFailure.NoPython, "python",
+            $"'{name}', which {origin} names, is no Python interpreter and no environment with one.",
+            "Give the path of the program, such as .../bin/python.");
 
     private static string? In(string environment) =>
-        Names.SelectMany(name => new[] { System.IO.Path.Combine(environment, "bin", name), System.IO.Path.Combine(environment, name) }).FirstOrDefault(File.Exists);
+        Names.SelectMany(name => new[] { System.IO.Path.Combine(environment, "bin", name), System.IO.Path.Combine(environment, name) })
+            .FirstOrDefault(File.Exists);
 
     private static string? OnPath(string[] names, Func<string, string?> variable) => (variable("PATH") ?? "").Split(System.IO.Path.PathSeparator)
-        .Where(folder => folder.Length > 0).SelectMany(folder => names.Select(name => System.IO.Path.Combine(folder, name))).FirstOrDefault(File.Exists);
+        .Where(folder => folder.Length > 0).SelectMany(folder => names.Select(name => System.IO.Path.Combine(folder, name)))
+        .FirstOrDefault(File.Exists);
 }

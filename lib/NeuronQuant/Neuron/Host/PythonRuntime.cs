@@ -27,8 +27,10 @@ internal static class PythonRuntime
     {
         lock (Gate)
         {
-            if (_library is { } other && other != library) return Task.FromResult<string?>($"this process runs Python {other.Version} of another environment already");
-            if (_library is null && PythonEngine.IsInitialized) return Task.FromResult<string?>("something else in this process started Python already");
+            if (_library is { } other && other != library)
+                return Task.FromResult<string?>($"this process runs Python {other.Version} of another environment already");
+            if (_library is null && PythonEngine.IsInitialized)
+                return Task.FromResult<string?>("something else in this process started Python already");
             _library = library;
             if (_start is not null) return _start;
             new Thread(Serve) { IsBackground = true, Name = "Python" }.Start();
@@ -42,7 +44,8 @@ internal static class PythonRuntime
         using (Py.GIL()) return work();
     });
 
-    /// <summary>Raises KeyboardInterrupt in Python's thread and ends what it started. Waits for the lock, which native code may hold for long.</summary>
+    /// <summary>Raises KeyboardInterrupt in Python's thread and ends what it started. Waits for the lock, which native code may hold for
+    /// long.</summary>
     public static void Interrupt()
     {
         using (Py.GIL())

@@ -12,7 +12,9 @@ namespace NeuronQuant.Neuron;
 /// <param name="HasNxdi">whether NxD Inference can be imported</param>
 /// <param name="Packages">versions; null for one that is not installed</param>
 /// <param name="Devices">Neuron devices</param>
-public sealed record NeuronEnvironment(string Python, string Executable, string? Sdk, bool HasNxdi, IReadOnlyDictionary<string, string?> Packages, IReadOnlyList<string> Devices)
+/// <param name="Variables">those that NxD Inference reads, where they are set</param>
+public sealed record NeuronEnvironment(string Python, string Executable, string? Sdk, bool HasNxdi, IReadOnlyDictionary<string, string?> Packages,
+    IReadOnlyList<string> Devices, IReadOnlyDictionary<string, string>? Variables = null)
 {
     /// <summary>The packages and devices as rows.</summary>
     public DataFrame ToDataFrame()
@@ -31,20 +33,22 @@ public sealed record NeuronEnvironment(string Python, string Executable, string?
 /// <param name="LatencyMsP100">slowest</param>
 /// <param name="LatencyMsAvg">mean</param>
 /// <param name="Throughput">tokens a second as NxDI counts them: for e2e_model the prompt's tokens are in it</param>
-public sealed record BenchmarkPart(double LatencyMsP50, double LatencyMsP90, double LatencyMsP95, double LatencyMsP99, double LatencyMsP100, double LatencyMsAvg, double Throughput);
+public sealed record BenchmarkPart(double LatencyMsP50, double LatencyMsP90, double LatencyMsP95, double LatencyMsP99, double LatencyMsP100,
+    double LatencyMsAvg, double Throughput);
 
 /// <summary>
 /// benchmark_sampling's report. Time to the first token is the median of context encoding, time per token that of token generation; tokens a
 /// second follow from the latter, since NxDI's end-to-end throughput counts prompt tokens.
 /// </summary>
-/// <remarks>Source: nxd-inference utils/benchmark.py:432-446 and :496-520.</remarks>
+/// <remarks>Source: nxd-inference utils/benchmark.py:415-430 and :479-495 at SDK 2.28.</remarks>
 /// <param name="Runs">timed runs, after one to warm up</param>
 /// <param name="BatchSize">sequences at once</param>
 /// <param name="E2eModel">a whole generation</param>
 /// <param name="ContextEncodingModel">the prompt</param>
 /// <param name="TokenGenerationModel">one token</param>
 [TypeFormatterSource(typeof(HtmlFormatterSource), PreferredMimeTypes = ["text/html", "text/plain"])]
-public sealed record BenchmarkReport(int Runs, int BatchSize, BenchmarkPart? E2eModel, BenchmarkPart? ContextEncodingModel, BenchmarkPart? TokenGenerationModel)
+public sealed record BenchmarkReport(int Runs, int BatchSize, BenchmarkPart? E2eModel, BenchmarkPart? ContextEncodingModel,
+    BenchmarkPart? TokenGenerationModel)
 {
     /// <summary>Median milliseconds to the first token.</summary>
     public double? TimeToFirstTokenMs => ContextEncodingModel?.LatencyMsP50;
@@ -87,7 +91,8 @@ public sealed record MemoryReport(IReadOnlyList<NeuronMemory> Runtimes)
     public long HostBytes => Runtimes.Sum(runtime => runtime.HostBytes);
 
     /// <summary>Bytes by core, all kinds together.</summary>
-    public IReadOnlyDictionary<string, long> Cores => Runtimes.SelectMany(runtime => runtime.Cores).GroupBy(core => core.Key).OrderBy(core => core.Key, StringComparer.Ordinal)
+    public IReadOnlyDictionary<string, long> Cores => Runtimes.SelectMany(runtime => runtime.Cores).GroupBy(core => core.Key)
+        .OrderBy(core => core.Key, StringComparer.Ordinal)
         .ToDictionary(core => core.Key, core => (long)core.Sum(kinds => kinds.Value.Values.Sum()));
 
     /// <summary>A row for each core and kind of memory that is not empty, and the totals.</summary>
@@ -141,7 +146,8 @@ internal static class SessionAnswers
         }
         catch (JsonException error)
         {
-            throw new NeuronRunException(NeuronFailure.CallFailed, step, $"the bridge's answer is not understood ({error.Message}).", "Library and neuron_bridge are of different versions: build again.");
+            throw new NeuronRunException(NeuronFailure.CallFailed, step, $"the bridge's answer is not understood ({error.Message}).",
+                "Library and neuron_bridge are of different versions: build again.");
         }
     }
 }

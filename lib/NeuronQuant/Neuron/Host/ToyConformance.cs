@@ -18,7 +18,8 @@ namespace NeuronQuant.Neuron;
 public sealed record ToyReport(ConformanceReport Bytes, LogitsAgreement Logits, string Prompt, string OnDevice, string InEngine, bool StandIn)
 {
     /// <summary>
-    /// True when the folder is what NxD would have written and its logits are the engine's, but for the device's arithmetic. The answers may part at a tie that
+    /// True when the folder is what NxD would have written and its logits are the engine's, but for the device's arithmetic. The answers may part
+    /// at a tie that
     /// bf16 decides, so they do not count.
     /// </summary>
     public bool Passed => Bytes.Equal && Logits.Agree;
@@ -42,7 +43,8 @@ public sealed record ToyReport(ConformanceReport Bytes, LogitsAgreement Logits, 
     public string ToHtml() => ToDataFrame().ToHtml();
 
     /// <inheritdoc/>
-    public override string ToString() => $"Conformance on a toy: {(Passed ? "passed" : "FAILED")}{(StandIn ? ", with a stand-in: no statement about a device" : "")}";
+    public override string ToString() =>
+        $"Conformance on a toy: {(Passed ? "passed" : "FAILED")}{(StandIn ? ", with a stand-in: no statement about a device" : "")}";
 }
 
 /// <summary>
@@ -59,7 +61,8 @@ public static class ToyConformance
     /// <param name="folder">the folder</param>
     /// <param name="tpDegree">NeuronCores that share the model</param>
     public static NeuronSetup Setup(QuantizationRecord record, string folder, int tpDegree) => NeuronSetup.Of(NeuronConfig.For(record, folder)
-        .With("torch_dtype", "bfloat16").With("tp_degree", tpDegree).With("batch_size", 1).With("seq_len", SequenceLength).With("max_context_length", SequenceLength - NewTokens));
+        .With("torch_dtype", "bfloat16").With("tp_degree", tpDegree).With("batch_size", 1).With("seq_len", SequenceLength)
+        .With("max_context_length", SequenceLength - NewTokens));
 
     /// <summary>Runs it.</summary>
     /// <param name="toy">a small model that this library's engine can run, such as data/demo-model</param>
@@ -68,7 +71,8 @@ public static class ToyConformance
     /// <param name="tpDegree">NeuronCores that share the model</param>
     /// <param name="cancellation">ends Python and the run</param>
     /// <exception cref="NeuronRunException">a step failed; the message names it and the remedy</exception>
-    public static async Task<DeviceStep<ToyReport>> Run(string toy, string folder, DeviceOptions options, int tpDegree = 2, CancellationToken cancellation = default)
+    public static async Task<DeviceStep<ToyReport>> Run(string toy, string folder, DeviceOptions options, int tpDegree = 2,
+        CancellationToken cancellation = default)
     {
         using var source = Checkpoint.Open(toy);
         var plan = QuantizationPlan.Create(source, Format.Int8, modulesToNotConvert: ["lm_head"]);

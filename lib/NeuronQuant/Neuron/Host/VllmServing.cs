@@ -16,14 +16,16 @@ public sealed record ServingRequest(NeuronSetup Setup, string ModelPath, string?
 /// do. Grading then goes through the endpoint: nq eval --endpoint.
 /// </summary>
 /// <remarks>
-/// Sources: vllm-neuron worker/neuronx_distributed_model_loader.py:689 (the key override_neuron_config, with underscores, although the guide
+/// Sources, lines of the main branch as it was read in 2026: vllm-neuron worker/neuronx_distributed_model_loader.py:689 (the key
+/// override_neuron_config, with underscores, although the guide
 /// prints dashes), :196-241 (NEURON_COMPILED_ARTIFACTS; otherwise it always calls save_quantized_state_dict), :725-783 (its defaults);
 /// vllm-user-guide-v1.rst:479 (no --quantization neuron_quant).
 /// </remarks>
 public sealed record VllmServing
 {
     // What the plugin takes from vLLM's own arguments.
-    private static readonly string[] FromCommand = ["tp_degree", "batch_size", "max_batch_size", "seq_len", "max_length", "torch_dtype", "on_device_sampling_config"];
+    private static readonly string[] FromCommand = ["tp_degree", "batch_size", "max_batch_size", "seq_len", "max_length", "torch_dtype",
+        "on_device_sampling_config"];
 
     private VllmServing()
     {
@@ -49,7 +51,8 @@ public sealed record VllmServing
     [
         "vLLM 0.13.0 and vllm-neuron 0.4.1 belong to SDK 2.28; the successor serves Trn2 and newer only and has no int8.",
         "Without NEURON_COMPILED_ARTIFACTS the plugin quantizes the model itself and overwrites quantized_checkpoints_path.",
-        "The key is override_neuron_config, with underscores; the guide prints dashes, which are ignored. Look for the log line \"Retrieved override_neuron_config\".",
+        "The key is override_neuron_config, with underscores; the guide prints dashes, which are ignored. Look for the log line \"Retrieved "
+            + "override_neuron_config\".",
         "Do not pass --quantization neuron_quant.",
         "An fp8 checkpoint of another library is neither converted nor refused: served without overrides it answers in gibberish (vllm-neuron "
             + "issue 9).",
@@ -83,7 +86,8 @@ public sealed record VllmServing
         var text = new StringBuilder();
         foreach (var (name, value) in Environment) text.Append("export ").Append(name).Append('=').Append(Quote(value)).Append('\n');
         text.Append("vllm serve ").Append(Quote(Request.ModelPath)).Append(FormattableString.Invariant(
-            $" \\\n  --tensor-parallel-size {config.TpDegree} --max-num-seqs {config.BatchSize} --max-model-len {config.MaxLength} \\\n  --num-gpu-blocks-override {config.BatchSize} --no-enable-prefix-caching --port {Request.Port}"));
+            $" \\\n  --tensor-parallel-size {config.TpDegree} --max-num-seqs {config.BatchSize} --max-model-len {config.MaxLength} \\\n"))
+            .Append(FormattableString.Invariant($"  --num-gpu-blocks-override {config.BatchSize} --no-enable-prefix-caching --port {Request.Port}"));
         if (AdditionalConfig is not null) text.Append(" \\\n  --additional-config ").Append(Quote(AdditionalConfig.ToJsonString(ConfigJson.Plain)));
         return text.ToString();
     }
@@ -95,18 +99,24 @@ public sealed record VllmServing
     {
         var (setup, config) = (request.Setup, request.Setup.Config);
         if (request.CompiledPath is not null && config.HasKvQuantConfig)
-            yield return ConfigFinding.Error("kv_quant_config", "cannot be read back from the compiled folder's neuron_config.json: loading ends in an assertion.", "Leave the cache in bf16 to serve compiled artifacts, or let the plugin compile.");
+            yield return ConfigFinding.Error("kv_quant_config",
+                "cannot be read back from the compiled folder's neuron_config.json: loading ends in an assertion.",
+                "Leave the cache in bf16 to serve compiled artifacts, or let the plugin compile.");
         if (request.CompiledPath is null && config.Quantized)
-            yield return ConfigFinding.Warning("quantized_checkpoints_path", "the plugin quantizes the model again and overwrites this folder, whoever wrote it.", "Compile through the Python API with the options under compile_with, and give --compiled.");
+            yield return ConfigFinding.Warning("quantized_checkpoints_path",
+                "the plugin quantizes the model again and overwrites this folder, whoever wrote it.",
+                "Compile through the Python API with the options under compile_with, and give --compiled.");
         if (model is { Family: ModelFamily.Mistral })
             yield return ConfigFinding.Error("architectures", setup.Sdk.HasMistralClass && model.HeadSize != model.HiddenSize / model.HeadCount
-                ? $"MistralForCausalLM is loaded with a head size of {model.HiddenSize / model.HeadCount}, and the model's is {model.HeadSize}." : $"MistralForCausalLM is not known to the plugin on SDK {setup.Sdk}.",
+                ? $"MistralForCausalLM is loaded with a head size of {model.HiddenSize / model.HeadCount}, and the model's is {model.HeadSize}."
+                : $"MistralForCausalLM is not known to the plugin on SDK {setup.Sdk}.",
                 "In a copy of config.json write \"architectures\": [\"LlamaForCausalLM\"] and \"model_type\": \"llama\"; keep head_dim.");
         if (Directory.Exists(request.ModelPath) && Directory.EnumerateFiles(request.ModelPath, "*.safetensors").Any()
             && FolderConfig.Of(request.ModelPath, model) is { Kind: FolderKind.Foreign } foreign)
             yield return ConfigFinding.Error("model", $"{foreign.Description}: the plugin does not convert it, and answers in gibberish without "
                 + "an error (vllm-neuron issue 9).", foreign.Findings[0].Remedy);
-        if (!setup.Sdk.SupportsInf2) yield return ConfigFinding.Error("sdk", $"the plugin of {setup.Sdk} does not serve from Inf2.", "Use SDK 2.28.1.");
+        if (!setup.Sdk.SupportsInf2) yield return ConfigFinding.Error("sdk", $"the plugin of {setup.Sdk} does not serve from Inf2.",
+            "Use SDK 2.28.1.");
     }
 
     // loader.py:725-783: context encoding one sequence at a time, token generation in batches, sampling on the device.
@@ -114,6 +124,7 @@ public sealed record VllmServing
         .With("max_batch_size", config.BatchSize).With("is_continuous_batching", config.BatchSize > 1)
         .With("on_device_sampling_config", new JsonObject { ["dynamic"] = true, ["deterministic"] = false });
 
-    private static string Quote(string text) => text.Length > 0 && text.All(c => char.IsAsciiLetterOrDigit(c) || "/._-:=".Contains(c, StringComparison.Ordinal))
+    private static string Quote(string text) => text.Length > 0
+        && text.All(c => char.IsAsciiLetterOrDigit(c) || "/._-:=".Contains(c, StringComparison.Ordinal))
         ? text : $"'{text.Replace("'", "'\\''", StringComparison.Ordinal)}'";
 }

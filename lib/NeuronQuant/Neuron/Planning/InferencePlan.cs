@@ -104,7 +104,8 @@ public sealed record InferencePlan
     /// Host memory while the graphs are traced, GiB: each submodel is made in float32 with one core's share of the weights, and the one that was
     /// traced before is still held in its own types. neuronx-cc comes on top, see <see cref="CompilerGib"/>.
     /// </summary>
-    /// <remarks>nxd v2.28.0, trace/model_builder.py:860 (no meta device while tracing); nxd-inference cd3abf3, models/model_wrapper.py:1454-1467.</remarks>
+    /// <remarks>nxd v2.28.0, trace/model_builder.py:860 (no meta device while tracing); nxd-inference cd3abf3,
+    /// models/model_wrapper.py:1454-1467.</remarks>
     public double HostGibCompiling => (4.0 * Parameters + Weights.Total) / Heads.TpDegree / Gib;
 
     /// <summary>Bytes a second of the chips in use.</summary>
@@ -119,9 +120,11 @@ public sealed record InferencePlan
         foreach (var (name, value) in new[] { ("tp_degree", tp), ("batch_size", request.BatchSize), ("seq_len", request.SequenceLength) })
             if (value < 1) throw new NeuronException(name, $"is {value}; give at least 1.");
         if (tp > request.Instance.Cores)
-            throw new NeuronException("tp_degree", $"is {tp}, but {request.Instance.Name} has {request.Instance.Cores} NeuronCores. Choose at most that, or a larger instance.");
+            throw new NeuronException("tp_degree",
+                $"is {tp}, but {request.Instance.Name} has {request.Instance.Cores} NeuronCores. Choose at most that, or a larger instance.");
         if (request.Format == Format.Bf16 && request.Keep is { Count: > 0 })
-            throw new NeuronException("modules_to_not_convert", "keeps modules in bf16, but the whole model is planned in bf16. Drop the list, or choose int8.");
+            throw new NeuronException("modules_to_not_convert",
+                "keeps modules in bf16, but the whole model is planned in bf16. Drop the list, or choose int8.");
         var plan = request.Format == Format.Bf16 ? null : QuantizationPlan.Create(QuantizationPlan.LinearModules(model), model.TieWordEmbeddings,
             request.Format, request.Granularity, request.Keep ?? [], model.HasQueryKeyValueBias);
         return new InferencePlan
@@ -150,9 +153,11 @@ public sealed record InferencePlan
         .Row("tokens, at most", TokensPerSecond, "per second");
 
     /// <summary>The rows and the findings.</summary>
-    public string ToHtml() => ToDataFrame().ToHtml() + string.Concat(Findings.Select(finding => $"<p>{System.Net.WebUtility.HtmlEncode($"{finding}")}</p>"));
+    public string ToHtml() => ToDataFrame().ToHtml() + string.Concat(
+        Findings.Select(finding => $"<p>{System.Net.WebUtility.HtmlEncode($"{finding}")}</p>"));
 
     /// <inheritdoc/>
     public override string ToString() => FormattableString.Invariant(
-        $"{Request.Instance.Name}, tp {Heads.TpDegree}, batch {Request.BatchSize}, sequence {Request.SequenceLength}, weights {Request.Format.NxdiName()}, cache {(Request.Fp8Cache ? "fp8" : "bf16")}");
+        $"{Request.Instance.Name}, tp {Heads.TpDegree}, batch {Request.BatchSize}, sequence {Request.SequenceLength}, ")
+        + $"weights {Request.Format.NxdiName()}, cache {(Request.Fp8Cache ? "fp8" : "bf16")}";
 }

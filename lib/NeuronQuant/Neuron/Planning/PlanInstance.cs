@@ -13,7 +13,8 @@ namespace NeuronQuant.Neuron;
 /// <param name="DeviceGib">memory of all chips, GiB</param>
 /// <param name="GibPerSecond">bandwidth of that memory, GiB/s</param>
 /// <param name="Bf16Tflops">peak arithmetic in bf16, 1e12/s</param>
-public sealed record PlanInstance(string Name, int Chips, int Cores, int Vcpu, double HostGib, double DeviceGib, double GibPerSecond, double Bf16Tflops)
+public sealed record PlanInstance(string Name, int Chips, int Cores, int Vcpu, double HostGib, double DeviceGib, double GibPerSecond,
+    double Bf16Tflops)
 {
     private static readonly JsonSerializerOptions Options = new()
     {
@@ -32,12 +33,15 @@ public sealed record PlanInstance(string Name, int Chips, int Cores, int Vcpu, d
     /// <summary>An instance by its name.</summary>
     /// <exception cref="NeuronException">the table has none of that name</exception>
     public static PlanInstance Named(string name) => All.FirstOrDefault(instance => instance.Name == name)
-        ?? throw new NeuronException("instance", $"'{name}' is not in the table. There are {string.Join(", ", All.Select(instance => instance.Name))}.");
+        ?? throw new NeuronException("instance",
+        $"'{name}' is not in the table. There are {string.Join(", ", All.Select(instance => instance.Name))}.");
 
     /// <summary>The table.</summary>
-    public static DataFrame ToDataFrame() => Frames.From("Instances", All, ("instance", instance => instance.Name), ("chips", instance => instance.Chips),
+    public static DataFrame ToDataFrame() => Frames.From("Instances", All, ("instance", instance => instance.Name),
+        ("chips", instance => instance.Chips),
         ("cores", instance => instance.Cores), ("vCPU", instance => instance.Vcpu), ("host GiB", instance => instance.HostGib),
-        ("device GiB", instance => instance.DeviceGib), ("GiB/s", instance => instance.GibPerSecond), ("bf16 TFLOPS", instance => instance.Bf16Tflops));
+        ("device GiB", instance => instance.DeviceGib), ("GiB/s", instance => instance.GibPerSecond),
+            ("bf16 TFLOPS", instance => instance.Bf16Tflops));
 
     private static IReadOnlyList<PlanInstance> Load()
     {

@@ -39,7 +39,8 @@ public static class PlanRecorded
     }
 
     /// <summary>The comparison as a table.</summary>
-    public static DataFrame ToDataFrame(ModelConfig model, RecordedFigures figures) => Frames.From("Weights of the blog's model: recorded and computed",
+    public static DataFrame ToDataFrame(ModelConfig model, RecordedFigures figures) =>
+        Frames.From("Weights of the blog's model: recorded and computed",
         Compare(model, figures), ("method", size => size.Method), (new Column("recorded GB", "0.0"), size => size.RecordedGb),
         (new Column("computed GB", "0.00"), size => size.ComputedGb), (new Column("difference %", "+0.0;-0.0;0.0"), size => size.DifferencePercent),
         (new Column("recorded peak GB", "0.0"), size => size.RecordedPeakGb));
@@ -47,6 +48,7 @@ public static class PlanRecorded
     /// <summary>True when a model has the blog's shapes, whatever its weights.</summary>
     public static bool IsBlogsModel(ModelConfig model) => model is
     {
-        LayerCount: 40, HiddenSize: 5120, IntermediateSize: 14336, HeadCount: 32, KeyValueHeadCount: 8, HeadSize: 128, VocabularySize: 131072, TieWordEmbeddings: false,
+        LayerCount: 40, HiddenSize: 5120, IntermediateSize: 14336, HeadCount: 32, KeyValueHeadCount: 8, HeadSize: 128,
+        VocabularySize: 131072, TieWordEmbeddings: false,
     };
 }

@@ -39,7 +39,8 @@ public sealed record RecordedFigures(string Source, string Model, IReadOnlyList<
         }
         catch (JsonException error)
         {
-            throw new InvalidDataException($"{Path.GetFileName(path)} is not a record of figures ({error.Message}); compare it with data/blog/figures.json.", error);
+            throw new InvalidDataException(
+                $"{Path.GetFileName(path)} is not a record of figures ({error.Message}); compare it with data/blog/figures.json.", error);
         }
     }
 
@@ -53,7 +54,8 @@ public sealed record RecordedFigures(string Source, string Model, IReadOnlyList<
     /// <summary>The row of a method.</summary>
     /// <exception cref="ArgumentException">no row has that name</exception>
     public RecordedRow this[string method] => Rows.FirstOrDefault(row => row.Method == method)
-        ?? throw new ArgumentException($"No recorded row is called '{method}'. There are: {string.Join(", ", Rows.Select(row => row.Method))}.", nameof(method));
+        ?? throw new ArgumentException($"No recorded row is called '{method}'. There are: {string.Join(", ", Rows.Select(row => row.Method))}.",
+        nameof(method));
 
     /// <summary>The table, with each change against the first row.</summary>
     public DataFrame ToDataFrame() => Frames.From($"{Model} — recorded, not measured here ({Source})", Rows,

@@ -1,4 +1,4 @@
-"""The few names of torch that the bridge touches. A tensor is nested lists, or raw bytes."""
+"""The few names of torch 2.9 that the bridge touches, by its public documentation. A tensor is nested lists, or raw bytes."""
 
 
 class dtype:  # noqa: N801 - torch's own spelling

@@ -1,11 +1,13 @@
-"""A tokenizer of characters, and the object that carries generation options."""
+"""A tokenizer of characters, and the object that carries generation options: the names of transformers 4.57 that the adapter of NxD Inference
+2.28 and this bridge use (utils/hf_adapter.py:133-257). Nothing of its computing is played."""
 from types import SimpleNamespace
 
 from torch import Tensor
 
 
 class GenerationConfig:
-    KNOWN = {"do_sample", "top_k", "top_p", "temperature", "max_new_tokens", "return_dict_in_generate", "output_logits", "pad_token_id", "eos_token_id"}
+    KNOWN = {"do_sample", "top_k", "top_p", "temperature", "max_new_tokens", "return_dict_in_generate", "output_logits",
+             "pad_token_id", "eos_token_id"}
 
     def __init__(self, **options):
         assert set(options) <= self.KNOWN, f"unknown generation options {set(options) - self.KNOWN}"

@@ -1,25 +1,28 @@
-"""NeuronConfig and InferenceConfig as documented: known options, their assertions, and nothing else. The real one logs unknown options."""
+"""NeuronConfig and InferenceConfig at SDK 2.28 (nxdi cd3abf3), models/config.py: known options, their assertions, and nothing else. The real one
+logs unknown options (:604-605)."""
 import json
 import os
 
 import torch
 
 KNOWN = set("""batch_size padding_side seq_len max_context_length max_new_tokens max_length torch_dtype output_logits on_cpu fused_qkv ctx_batch_size
-tkg_batch_size max_batch_size is_continuous_batching on_device_sampling_config enable_bucketing context_encoding_buckets token_generation_buckets quantized
-quantized_checkpoints_path quantization_type quantization_dtype modules_to_not_convert kv_cache_quant kv_quant_config tp_degree save_sharded_checkpoint
-skip_warmup attention_dtype cast_type""".split())
+tkg_batch_size max_batch_size is_continuous_batching on_device_sampling_config enable_bucketing context_encoding_buckets token_generation_buckets
+quantized quantized_checkpoints_path quantization_type quantization_dtype modules_to_not_convert kv_cache_quant kv_quant_config tp_degree
+save_sharded_checkpoint skip_warmup attention_dtype cast_type""".split())
 TYPES = {"per_tensor_symmetric", "per_channel_symmetric"}
 DTYPES = {"int8": "I8", "f8e4m3": "F8_E4M3", "f8e4m3fn": "F8_E4M3", "f8e5m2": "F8_E5M2"}
 
 
 class KVQuantizationConfig:
     def __init__(self, quant_dtype=torch.float8_e4m3fn, direct_cast=True):
+        """nxd v2.28.0, quantization/quantization_config.py:72-80."""
         assert isinstance(quant_dtype, torch.dtype), "quant_dtype must be a torch.dtype"
         self.quant_dtype, self.direct_cast = quant_dtype, direct_cast
 
 
 class NeuronConfig:
     def __init__(self, **options):
+        """Lines 94-240 and :300-304, with the asserts of :139, :218-221 and :656-663; the variables are inference_demo.py:465-467's."""
         unknown = set(options) - KNOWN
         if unknown:
             raise TypeError(f"NeuronConfig init: Unexpected keyword arguments: {sorted(unknown)}")
@@ -47,16 +50,18 @@ class NeuronConfig:
 
 
 class LlamaInferenceConfig:
-    REQUIRED = ("hidden_size", "num_attention_heads", "num_hidden_layers", "num_key_value_heads", "vocab_size", "max_position_embeddings", "rope_theta",
-                "rms_norm_eps", "hidden_act")
+    REQUIRED = ("hidden_size", "num_attention_heads", "num_hidden_layers", "num_key_value_heads", "vocab_size", "max_position_embeddings",
+                "rope_theta", "rms_norm_eps", "hidden_act")
 
     def __init__(self, neuron_config, load_config=None):
+        """Lines 808-860; what is required is models/llama/modeling_llama.py:321-334."""
         self.neuron_config = neuron_config
         load_config(self)
         for name in self.REQUIRED:
             assert hasattr(self, name), f"Config must define {name}"
 
     def save(self, folder):
+        """Lines 886-903, of the options only one."""
         os.makedirs(folder, exist_ok=True)
         with open(os.path.join(folder, "neuron_config.json"), "w", encoding="utf-8") as file:
             json.dump({"neuron_config": {"tp_degree": self.neuron_config.tp_degree}}, file)

@@ -2,7 +2,8 @@
 
 Each function names the lines that it follows. The fault of that release is here too: prepare_inputs_for_generation reads a name that the module
 does not define. FAKE_NXDI_RELEASE=head plays the release that has it repaired (PR 136); FAKE_NXDI=generate:unwrapped goes round a repair
-from outside. Every prompt gets the answer of FAKE_NXDI_ANSWER; rows with answers of their own are divided by "|" there, and an answer that is over ends with token 2.
+from outside. Every prompt gets the answer of FAKE_NXDI_ANSWER; rows with answers of their own are divided by "|" there,
+and an answer that is over ends with token 2.
 """
 import json
 import os

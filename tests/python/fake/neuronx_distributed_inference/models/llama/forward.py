@@ -1,7 +1,7 @@
 """What a device would compute, in plain Python: the logits that follow a prompt, from the folder that was loaded.
 
-A second reading of the formulas, written from Hugging Face's definition of Llama and from nothing of the C# engine: codes times scales, RMSNorm, rotary
-embedding in halves, grouped-query attention, SwiGLU. Slow, for toys of less than a million weights.
+A second reading of the formulas, written from Hugging Face's definition of Llama and from nothing of the C# engine: codes times scales, RMSNorm,
+rotary embedding in halves, grouped-query attention, SwiGLU. Slow, for toys of less than a million weights.
 """
 import json
 import math
@@ -16,7 +16,8 @@ def tensors(folder):
         header = json.loads(file.read(struct.unpack("<Q", file.read(8))[0]))
         data = file.read()
     header.pop("__metadata__", None)
-    return {name.removeprefix("model."): values(entry["dtype"], data[slice(*entry["data_offsets"])], entry["shape"]) for name, entry in header.items()}
+    return {name.removeprefix("model."): values(entry["dtype"], data[slice(*entry["data_offsets"])], entry["shape"])
+            for name, entry in header.items()}
 
 
 def values(kind, data, shape):

@@ -1,5 +1,5 @@
 """What the loader asks of a checkpoint folder, from the model's config.json and the exclusion list under Neuron names. The real loader is silent
-about codes of a module that it does not convert and reads them as weights; here that is an error."""
+about codes of a module that it does not convert and casts them to weights (nxd v2.28.0, trace/model_builder.py:786-800); here that is an error."""
 import json
 import os
 import struct
@@ -10,6 +10,7 @@ FLOATS = ("BF16", "F16", "F32")
 
 
 def header(folder):
+    """nxdi cd3abf3 (SDK 2.28), modules/checkpoint.py:24-70; names as models/application_base.py:703-714."""
     single, index = os.path.join(folder, "model.safetensors"), os.path.join(folder, "model.safetensors.index.json")
     names = ["model.safetensors"] if os.path.isfile(single) else sorted(set(json.load(open(index, encoding="utf-8"))["weight_map"].values()))
     found = {}
@@ -17,11 +18,13 @@ def header(folder):
         with open(os.path.join(folder, name), "rb") as file:
             entries = json.loads(file.read(struct.unpack("<Q", file.read(8))[0]))
         entries.pop("__metadata__", None)
-        found.update({key.removeprefix("model.").replace(".weight_scale", ".scale"): (entry["dtype"], entry["shape"]) for key, entry in entries.items()})
+        for key, entry in entries.items():
+            found[key.removeprefix("model.").replace(".weight_scale", ".scale")] = (entry["dtype"], entry["shape"])
     return found
 
 
 def linears(config):
+    """Hugging Face's names and Neuron's: modules/attention/gqa.py:894-900 and :1306-1315, models/llama/modeling_llama.py:1371-1394."""
     hidden, width = config.hidden_size, getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
     query, key, middle = config.num_attention_heads * width, config.num_key_value_heads * width, config.intermediate_size
     for layer in range(config.num_hidden_layers):
@@ -37,9 +40,11 @@ def linears(config):
 
 
 def check(folder, config):
+    """nxd v2.28.0, quantization/quantization_layers.py:362-443 (what is missing), quantize.py:121-123 (the list), :232-254 (shapes of scales)."""
     neuron, found = config.neuron_config, header(folder)
     expected = {"embed_tokens.weight", "norm.weight"}
-    expected |= {f"layers.{layer}.{norm}.weight" for layer in range(config.num_hidden_layers) for norm in ("input_layernorm", "post_attention_layernorm")}
+    norms = ("input_layernorm", "post_attention_layernorm")
+    expected |= {f"layers.{layer}.{norm}.weight" for layer in range(config.num_hidden_layers) for norm in norms}
     for name, neuron_name, shape in linears(config):
         converted = neuron.quantized and not any(entry in neuron_name for entry in neuron.modules_to_not_convert or [])
         if f"{name}.weight" not in found and name == "lm_head" and getattr(config, "tie_word_embeddings", False):

@@ -9,6 +9,9 @@ import torch
 from neuronx_distributed_inference.models.config import LlamaInferenceConfig, NeuronConfig
 from neuronx_distributed_inference.models.llama import forward as second
 from neuronx_distributed_inference.models.llama import loader
+from torch_neuronx.utils import get_platform_target
+
+get_platform_target()  # modeling_llama.py:107 and :131: the import itself asks for the chip
 
 
 def trouble(step):
@@ -44,6 +47,7 @@ def trouble(step):
 
 class NeuronLlamaForCausalLM:
     def __init__(self, model_path, config=None, neuron_config=None):
+        """models/model_base.py:3069-3110."""
         trouble("open")
         assert isinstance(config, LlamaInferenceConfig)
         self.model_path, self.config, self.neuron_config = model_path, config, config.neuron_config
@@ -54,27 +58,34 @@ class NeuronLlamaForCausalLM:
 
     @classmethod
     def get_config_cls(cls):
+        """models/llama/modeling_llama.py:1572."""
         return LlamaInferenceConfig
 
     @classmethod
     def get_neuron_config_cls(cls):
+        """models/application_base.py:224-226."""
         return NeuronConfig
 
     def compile(self, compiled_model_path, debug=False, pre_shard_weights_hook=None, dry_run=False):
+        """models/application_base.py:292-315: neuron_config.json, then model.pt; no weight is read."""
         self.config.save(compiled_model_path)
         print("tracing", compiled_model_path)
         os.write(1, b"a compiler writes to descriptor 1\n")
         trouble("compile")
+        if os.environ.get("FAKE_NXDI") == "compile:nothing":
+            return
         with open(os.path.join(compiled_model_path, "model.pt"), "wb") as file:
-            file.write(b"graph")
+            file.write(f"graph for {get_platform_target()}".encode())
 
     def load(self, compiled_model_path, start_rank_id=None, local_ranks_size=None, skip_warmup=False):
+        """models/application_base.py:317-330 and :628-681: the weights of the folder that the configuration names."""
         trouble("load")
         assert os.path.isfile(os.path.join(compiled_model_path, "model.pt")), "not compiled"
         loader.check(self.neuron_config.quantized_checkpoints_path if self.neuron_config.quantized else self.model_path, self.config)
         self.is_loaded_to_neuron = True
 
     def reset(self):
+        """models/model_base.py:3942-3946."""
         assert self.is_loaded_to_neuron
         self._prompts = None
 
@@ -102,6 +113,7 @@ class NeuronLlamaForCausalLM:
 
     @classmethod
     def save_quantized_state_dict(cls, model_path, config):
+        """models/application_base.py:745-769."""
         assert os.path.isdir(config.neuron_config.quantized_checkpoints_path), "a path that is no folder becomes a pickle"
         with open(os.path.join(config.neuron_config.quantized_checkpoints_path, "model.safetensors"), "wb") as file:
             file.write((2).to_bytes(8, "little") + b"{}")
@@ -109,11 +121,13 @@ class NeuronLlamaForCausalLM:
 
     @classmethod
     def generate_quantized_state_dict(cls, model_path, config):
-        """The folder's own bytes, or with FAKE_NXDI=conformance:differ one byte of the first tensor changed."""
+        """models/application_base.py:771-790, but the folder's own bytes, or with FAKE_NXDI=conformance:differ one byte of the first scale
+        changed."""
         from neuron_bridge import weights
 
         trouble("conformance")
-        state = {name: torch.ByteTensor(weights.bytes_of(tensor)) for name, tensor in weights.tensors_of(config.neuron_config.quantized_checkpoints_path).items()}
+        found = weights.tensors_of(config.neuron_config.quantized_checkpoints_path)
+        state = {name: torch.ByteTensor(weights.bytes_of(tensor)) for name, tensor in found.items()}
         state["layers.0.self_attn.q_proj.bias"] = None  # as the real one has it
         if os.environ.get("FAKE_NXDI") == "conformance:differ":
             name = next(name for name in sorted(state) if name.endswith(".scale"))
