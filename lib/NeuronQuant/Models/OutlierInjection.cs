@@ -1,7 +1,7 @@
 namespace NeuronQuant.Models;
 
 /// <summary>
-/// Gives a small model the outliers that large ones have, without changing what it computes: a channel of a norm's gain is divided by a
+/// Plants outliers in the weights of a small model, without changing what it computes: a channel of a norm's gain is divided by a
 /// factor, and the matching columns of the linear layers that read it are multiplied by it. Their products are as before, but each row of
 /// those weights now holds a few very large numbers, and its int8 scale must reach them.
 /// </summary>

@@ -34,6 +34,14 @@ public class StatisticsTests
     [InlineData(2, 10, 0.03857421875)] // 2 (1 + 12 + 66) / 2^12
     public void McNemarInClosedForm(int first, int second, double expected) => Assert.Equal(expected, Statistics.McNemar(first, second), 1e-12);
 
+    // R's p.adjust(c(0.01, 0.02, 0.03, 0.04), "holm") is 0.04, 0.06, 0.06, 0.06; the others follow by hand.
+    [Theory]
+    [InlineData(new[] { 0.01, 0.02, 0.03, 0.04 }, new[] { 0.04, 0.06, 0.06, 0.06 })]
+    [InlineData(new[] { 0.5, 0.001, 0.5 }, new[] { 1, 0.003, 1 })]
+    [InlineData(new double[0], new double[0])]
+    public void HolmRaisesEachByItsRank(double[] values, double[] expected) =>
+        Assert.All(Statistics.Holm(values).Zip(expected), pair => Assert.Equal(pair.Second, pair.First, 1e-12));
+
     [Fact]
     public void McNemarOfManyAgreesWithWholeNumbers()
     {
