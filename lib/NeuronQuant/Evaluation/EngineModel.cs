@@ -44,13 +44,16 @@ public sealed class EngineModel : ILanguageModel, ILogitsModel
     /// <summary>The tokenizer.</summary>
     public Tokenizer Tokenizer => _tokenizer;
 
-    /// <summary>Loads a folder with weights, config.json and tokenizer.json; the name carries a digest of the weights.</summary>
-    public static EngineModel Load(string folder)
+    /// <summary>Loads a folder with weights, config.json and tokenizer.json; the name carries a digest of the weights, and how they are computed unless in
+    /// float32 on the processor.</summary>
+    /// <param name="folder">in Hugging Face's layout</param>
+    /// <param name="place">null for float32 on the processor</param>
+    public static EngineModel Load(string folder, Placement? place = null)
     {
         using var checkpoint = Checkpoint.Open(folder);
         string directory = Path.GetDirectoryName(checkpoint.ConfigPath)!;
-        return new EngineModel(ModelFiles.Load(checkpoint), Tokenizer.Load(Path.Combine(directory, "tokenizer.json")),
-            $"{Path.GetFileName(Path.TrimEndingDirectorySeparator(Path.GetFullPath(directory)))} {Digest(checkpoint)}");
+        return new EngineModel(ModelFiles.Load(checkpoint, place), Tokenizer.Load(Path.Combine(directory, "tokenizer.json")),
+            $"{Path.GetFileName(Path.TrimEndingDirectorySeparator(Path.GetFullPath(directory)))} {Digest(checkpoint)}{(place is null || $"{place}" == $"{Placement.Standard}" ? "" : $" {place}")}");
     }
 
     /// <summary>The same tokenizer with other weights, such as a quantized copy.</summary>

@@ -108,6 +108,11 @@ internal sealed class LearnedWeight : IDisposable
         Beta.add_(up.mul_((_channels.Largest > 0).logical_and_(all.Below.logical_not())), Grid.Signed ? 1 : -1).clamp_(0, 1);
     }
 
+    /// <summary>Bytes of what is held besides the weight that was given, which a float32 original shares.</summary>
+    internal long BytesBeside(ScalarType given) =>
+        new[] { Offsets, Alpha, Beta, _bestCodes, _bestScales, _channels.Smallest, _channels.Largest, _channels.SmallestAt, _channels.LargestAt }
+            .Concat(given == ScalarType.Float32 ? [] : new[] { _weight }).Sum(one => one.numel() * one.element_size());
+
     /// <summary>The best codes as [out, in] int8 and their scales, [out, 1].</summary>
     public (Tensor Codes, Tensor Scales) Best => (_bestCodes, _bestScales);
 

@@ -39,7 +39,7 @@ internal static class AutoRoundCommand
             throw new UsageException($"{state} holds the finished blocks of an interrupted run. Add --resume to go on, or delete it to start again.");
         recipe = recipe with { Samples = request.Samples ?? recipe.Samples, SequenceLength = request.SequenceLength };
         using var job = TuningJob.Open(request, recipe, cancellation);
-        var tuned = CommandOutput.WithProgress("tuning", progress => AutoRound.Tune(job.Model, job.Grids, job.Calibration, recipe, stateFolder: state,
+        var tuned = CommandOutput.WithProgress("tuning", progress => AutoRound.Tune(job.Walk, job.Grids, job.Calibration, recipe, stateFolder: state,
             progress: step => progress((long)step.Layer * step.Iterations + step.Iteration + 1, (long)step.Layers * step.Iterations), cancellation: cancellation), cancellation);
         job.Finish(tuned.Modules, tuned.ToDataFrame(), tuned.Blocks.Select(block => new
         {

@@ -15,28 +15,32 @@ internal sealed record CalibrationSource(string? File, int Samples, int Sequence
     private const ulong Seed = 42;
 
     /// <summary>Token ids of the texts, and where they are from, in words.</summary>
-    public (IReadOnlyList<int[]> Texts, string Origin) Read(LlamaModel model, Tokenizer tokenizer, CancellationToken cancellation)
+    /// <param name="config">of the model</param>
+    /// <param name="model">asked for when the model writes its texts itself</param>
+    /// <param name="tokenizer">of the model</param>
+    /// <param name="cancellation">stops the writing</param>
+    public (IReadOnlyList<int[]> Texts, string Origin) Read(ModelConfig config, Func<LlamaModel> model, Tokenizer tokenizer, CancellationToken cancellation)
     {
-        int length = Math.Min(SequenceLength, model.Config.MaxPositionEmbeddings);
+        int length = Math.Min(SequenceLength, config.MaxPositionEmbeddings);
         if (File is null)
-            return (CalibrationTexts.Generate(model, tokenizer, Samples, length, Seed, cancellation),
+            return (CalibrationTexts.Generate(model(), tokenizer, Samples, length, Seed, cancellation),
                 $"{Samples} texts by the model itself, at temperature 1 from its begin token, seed {Seed}; texts of your own in --calibration are better");
-        var texts = CalibrationTexts.Read(File, tokenizer, length).Take(Samples).Select(text => TokenRange.Checked(model.Config, tokenizer, text)).ToArray();
+        var texts = CalibrationTexts.Read(File, tokenizer, length).Take(Samples).Select(text => TokenRange.Checked(config, tokenizer, text)).ToArray();
         return (texts, $"{texts.Length} texts of {Path.GetFileName(File)}");
     }
 
     /// <summary>The texts as sequences of one length: that of the longest text, if it is below the limit. Shorter ones are padded, and the padding does not count.</summary>
-    public (CalibrationSet Set, string Origin) ReadSet(LlamaModel model, Tokenizer tokenizer, CancellationToken cancellation)
+    public (CalibrationSet Set, string Origin) ReadSet(ModelConfig config, Func<LlamaModel> model, Tokenizer tokenizer, CancellationToken cancellation)
     {
-        var (texts, origin) = Read(model, tokenizer, cancellation);
-        var set = SetOf(texts, model, tokenizer);
+        var (texts, origin) = Read(config, model, tokenizer, cancellation);
+        var set = SetOf(texts, config, tokenizer);
         return (set, FormattableString.Invariant($"{origin} ({set.Count} sequences of {set.Length} tokens, {set.CountedPositions} positions count)"));
     }
 
     /// <summary>Texts that were read, as sequences of one length.</summary>
-    public CalibrationSet SetOf(IReadOnlyList<int[]> texts, LlamaModel model, Tokenizer tokenizer)
+    public CalibrationSet SetOf(IReadOnlyList<int[]> texts, ModelConfig config, Tokenizer tokenizer)
     {
-        int length = Math.Min(Math.Min(SequenceLength, model.Config.MaxPositionEmbeddings), Math.Max(2, texts.Max(text => text.Length)));
+        int length = Math.Min(Math.Min(SequenceLength, config.MaxPositionEmbeddings), Math.Max(2, texts.Max(text => text.Length)));
         return CalibrationSet.Of(texts, length, Samples, tokenizer.Roles.Pad ?? tokenizer.Roles.End ?? 0);
     }
 

@@ -49,8 +49,8 @@ internal static class CompareCommand
         var engine = EngineModel.Load(request.Model);
         var task = WordProblemTask.Demo(request.Data is null
             ? DemoTask.Generate(DemoPart.HeldOut, DemoTask.GradingSeed, 1000).Select(problem => problem.Problem) : WordProblemFile.Read(request.Data));
-        var (texts, origin) = request.Calibration.Read(engine.Model, engine.Tokenizer, cancellation);
-        var calibration = request.Calibration.SetOf(texts, engine.Model, engine.Tokenizer);
+        var (texts, origin) = request.Calibration.Read(engine.Model.Config, () => engine.Model, engine.Tokenizer, cancellation);
+        var calibration = request.Calibration.SetOf(texts, engine.Model.Config, engine.Tokenizer);
         var start = engine.Model.Copy();
         if (request.Outliers > 0) OutlierInjection.Apply(start, request.Outliers);
         var grid = Grid.Nxd(request.Bits);

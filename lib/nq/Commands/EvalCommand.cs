@@ -1,6 +1,7 @@
 using System.CommandLine;
 using NeuronQuant.Checkpoints;
 using NeuronQuant.Evaluation;
+using NeuronQuant.Models;
 
 namespace NeuronQuant.CommandLine.Commands;
 
@@ -11,7 +12,7 @@ namespace NeuronQuant.CommandLine.Commands;
 internal static class EvalCommand
 {
     private sealed record Request(
-        string? Model, string? Endpoint, string? EndpointModel, string Task, string? Data, int? Limit, int? Shots, string? Samples, string? Baseline, bool Json);
+        string? Model, string? Endpoint, string? EndpointModel, string Task, string? Data, int? Limit, int? Shots, string? Samples, string? Baseline, bool Json, Placement Place);
 
     public static Command Create()
     {
@@ -31,9 +32,11 @@ internal static class EvalCommand
             {
                 if (result.GetValueOrDefault<int?>() < 0) result.AddError($"{option.Name}: give a number that is not negative.");
             });
+        var place = new PlacementOptions();
+        place.AddTo(command);
         command.SetAction((result, cancellation) => Task.Run(() => Run(new Request(
             result.GetValue(model), result.GetValue(endpoint), result.GetValue(name), result.GetRequiredValue(task), result.GetValue(data), result.GetValue(limit),
-            result.GetValue(shots), result.GetValue(samples), result.GetValue(baseline), result.GetValue(json)), cancellation)));
+            result.GetValue(shots), result.GetValue(samples), result.GetValue(baseline), result.GetValue(json), place.Read(result)), cancellation)));
         return command;
     }
 
@@ -48,7 +51,7 @@ internal static class EvalCommand
         if (request.Model is not null) ModelSource.Say(request.Model);
         if (request.Task == "perplexity") return Measure(request, cancellation);
         var task = TaskOf(request);
-        ILanguageModel model = endpoint is not null ? endpoint : EngineModel.Load(request.Model!);
+        ILanguageModel model = endpoint is not null ? endpoint : EngineModel.Load(request.Model!, request.Place);
         using var line = new ProgressLine(Console.Error, Console.IsErrorRedirected) { Subject = request.Task };
         var result = await Evaluator.Run(task, model, new EvaluationOptions(request.Limit, null, request.Samples, line.Show), cancellation);
         line.Clear();
@@ -87,7 +90,7 @@ internal static class EvalCommand
     {
         if (request.Model is null) throw new UsageException("perplexity needs logits, which an endpoint does not give: use MODEL.");
         string text = TextFile.Read(Data(request));
-        var result = Perplexity.Measure(EngineModel.Load(request.Model), text, cancellation: cancellation);
+        var result = Perplexity.Measure(EngineModel.Load(request.Model, request.Place), text, cancellation: cancellation);
         if (request.Json) CommandOutput.Json(new { result.Model, result.Tokens, result.Bytes, result.NatsPerToken, perplexity = result.Value, result.BitsPerByte, result.Window, result.Stride });
         else CommandOutput.Show(result.ToDataFrame());
         return 0;

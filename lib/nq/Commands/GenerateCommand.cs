@@ -18,18 +18,20 @@ internal static class GenerateCommand
         var temperature = new Option<double>("--temperature") { Description = "0 takes the likeliest token each time." };
         var seed = new Option<ulong>("--seed") { Description = "Of the draws, with a temperature above 0." };
         var command = new Command("generate", "Continue a prompt.") { model, prompt, count, temperature, seed, json };
+        var place = new PlacementOptions();
+        place.AddTo(command);
         command.SetAction((result, cancellation) => Task.Run(() => Run(
-            result.GetRequiredValue(model), result.GetRequiredValue(prompt), result.GetValue(count),
+            result.GetRequiredValue(model), place.Read(result), result.GetRequiredValue(prompt), result.GetValue(count),
             new GenerationOptions(result.GetValue(count), null, result.GetValue(temperature), result.GetValue(seed)), result.GetValue(json), cancellation)));
         return command;
     }
 
-    private static int Run(string path, string prompt, int count, GenerationOptions options, bool json, CancellationToken cancellation)
+    private static int Run(string path, Placement place, string prompt, int count, GenerationOptions options, bool json, CancellationToken cancellation)
     {
         if (count < 1) throw new UsageException("--max-new-tokens: give a number above zero.");
         if (options.Temperature is not (>= 0 and <= 2)) throw new UsageException("--temperature: give a number from 0 to 2.");
         using var source = ModelSource.Open(path);
-        var model = ModelFiles.Load(source);
+        var model = ModelFiles.Load(source, place);
         var tokenizer = CalibrationSource.TokenizerOf(source);
         TokenRange.Check(model.Config, tokenizer);
         int[] tokens = TokenRange.Encode(model.Config, tokenizer, prompt);

@@ -1,10 +1,12 @@
 using System.CommandLine;
 using NeuronQuant.Formats;
+using NeuronQuant.Models;
 using NeuronQuant.Neuron;
+using NeuronQuant.Tuning;
 
 namespace NeuronQuant.CommandLine.Commands;
 
-/// <summary><c>nq plan</c>: whether a model fits an Inf2 instance and how fast it can be at best; exit code 1 when it does not fit.</summary>
+/// <summary><c>nq plan</c>: whether a model fits an Inf2 instance and how fast it can be at best; exit code 1 when it does not fit. With --tune, what tuning it needs.</summary>
 internal static class PlanCommand
 {
     public static Command Create()
@@ -18,11 +20,29 @@ internal static class PlanCommand
         var format = Arguments.Choice("--format", "Format of the linear layers", "int8", "bf16", "int8", "f8e4m3", "f8e5m2");
         var cache = Arguments.Choice("--kv", "Format of the cache", "bf16", "bf16", "fp8");
         var command = new Command("plan", "Say whether a model fits an Inf2 instance, and how fast it can be at best.") { model, instance, tp, batch, length, format, cache, keep, json };
-        command.SetAction(result => Run(result.GetRequiredValue(model), new PlanRequest(
+        var tune = new Option<bool>("--tune") { Description = "Say instead how much memory nq autoround needs for it." };
+        var (samples, tokens, place) = (TuningOptions.Samples(), TuningOptions.SequenceLength(), new PlacementOptions());
+        foreach (var option in new Option[] { tune, samples, tokens }) command.Add(option);
+        place.AddTo(command);
+        command.SetAction(result => result.GetValue(tune)
+            ? Tune(result.GetRequiredValue(model), place.Read(result), TuningRecipe.Default with { Samples = result.GetValue(samples) ?? TuningRecipe.Default.Samples, SequenceLength = result.GetValue(tokens) }, result.GetValue(json))
+            : Run(result.GetRequiredValue(model), new PlanRequest(
             PlanInstance.Named(result.GetRequiredValue(instance)), result.GetValue(tp), result.GetValue(batch), result.GetValue(length),
             result.GetRequiredValue(format) is "bf16" ? Format.Bf16 : FormatNames.Parse(result.GetRequiredValue(format)), Fp8Cache: result.GetValue(cache) == "fp8",
             Keep: result.GetValue(keep)), result.GetValue(json)));
         return command;
+    }
+
+    private static int Tune(string path, Placement place, TuningRecipe recipe, bool json)
+    {
+        var memory = TuningMemory.Of(ModelFolder.Config(path), place, recipe);
+        if (json) CommandOutput.Json(memory);
+        else
+        {
+            CommandOutput.Show(memory.ToDataFrame());
+            CommandOutput.Say($"{recipe.Samples} sequences of {recipe.SequenceLength} tokens, {recipe.BatchSize} at a time, {place}. The runtime and libtorch take half a GiB more.");
+        }
+        return 0;
     }
 
     private static int Run(string path, PlanRequest request, bool json)

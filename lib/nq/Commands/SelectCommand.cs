@@ -11,7 +11,7 @@ namespace NeuronQuant.CommandLine.Commands;
 /// </summary>
 internal static class SelectCommand
 {
-    private sealed record Request(string Model, long? Budget, double? Bits, string Score, CalibrationSource Calibration, bool Json);
+    private sealed record Request(string Model, long? Budget, double? Bits, string Score, CalibrationSource Calibration, bool Json, Placement Place);
 
     public static Command Create()
     {
@@ -22,9 +22,11 @@ internal static class SelectCommand
         var score = Arguments.Choice("--score", "What a module loses when it is quantized; the last three run the model", "int8_mse",
             "outlier_magnitude", "int8_mse", "activation_weighted_error", "gradient_times_error", "divergence");
         var command = new Command("select", "Choose the modules that stay in bf16 under a budget, exactly.") { model, budget, bits, score, calibration, samples, length, json };
+        var place = new PlacementOptions();
+        place.AddTo(command);
         command.SetAction((result, cancellation) => Task.Run(() => Run(new Request(
             result.GetRequiredValue(model), result.GetValue(budget), result.GetValue(bits), result.GetRequiredValue(score),
-            new CalibrationSource(result.GetValue(calibration), result.GetValue(samples) ?? 32, result.GetValue(length)), result.GetValue(json)), cancellation)));
+            new CalibrationSource(result.GetValue(calibration), result.GetValue(samples) ?? 32, result.GetValue(length)), result.GetValue(json), place.Read(result)), cancellation)));
         return command;
     }
 
@@ -34,8 +36,8 @@ internal static class SelectCommand
         if (request.Bits is < 8 or > 16 or double.NaN) throw new UsageException(FormattableString.Invariant($"--average-bits {request.Bits}: give 8 to 16."));
         using var source = ModelSource.Open(request.Model);
         var profile = CommandOutput.WithProgress("measuring", progress => ModelProfile.Measure(source, progress, cancellation), cancellation);
-        var model = request.Score is "outlier_magnitude" or "int8_mse" ? null : ModelFiles.Load(source);
-        var (texts, origin) = model is null ? ([], null) : request.Calibration.Read(model, CalibrationSource.TokenizerOf(source), cancellation);
+        var model = request.Score is "outlier_magnitude" or "int8_mse" ? null : ModelFiles.Load(source, request.Place);
+        var (texts, origin) = model is null ? ([], null) : request.Calibration.Read(model.Config, () => model, CalibrationSource.TokenizerOf(source), cancellation);
         var scores = Scores(request.Score, profile, model, texts, cancellation);
         var chosen = Choose(request, profile, scores);
         var agreement = Agreement(scores, profile, model, texts, cancellation);

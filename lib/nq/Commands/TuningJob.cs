@@ -11,6 +11,8 @@ namespace NeuronQuant.CommandLine.Commands;
 /// <summary>What every tuning needs before it starts, and what is done with its codes afterwards: write the folder, say what it is.</summary>
 internal sealed class TuningJob : IDisposable
 {
+    private readonly Lazy<LlamaModel> _model;
+
     private TuningJob(TuningRequest request, TuningRecipe recipe, CancellationToken cancellation)
     {
         Request = request;
@@ -22,8 +24,8 @@ internal sealed class TuningJob : IDisposable
             FiniteValues.Check(Source, cancellation);
             Plan = QuantizationPlan.Create(Source, Format.Int8, modulesToNotConvert: request.Keep);
             Grids = TuningGrids.Of(Plan, request.Grid);
-            Model = ModelFiles.Load(Source);
-            (Calibration, Origin) = request.Source(recipe).ReadSet(Model, CalibrationSource.TokenizerOf(Source), cancellation);
+            _model = new Lazy<LlamaModel>(() => ModelFiles.Load(Source, request.Place));
+            (Calibration, Origin) = request.Source(recipe).ReadSet(Source.Config, () => Model, CalibrationSource.TokenizerOf(Source), cancellation);
         }
         catch
         {
@@ -40,7 +42,11 @@ internal sealed class TuningJob : IDisposable
 
     public IReadOnlyDictionary<ModuleName, Grid> Grids { get; }
 
-    public LlamaModel Model { get; }
+    /// <summary>The whole model in memory, loaded when it is first asked for.</summary>
+    public LlamaModel Model => _model.Value;
+
+    /// <summary>A block at a time, from the checkpoint unless the model is in memory already.</summary>
+    public ModelWalk Walk => _model.IsValueCreated ? ModelWalk.Of(Model) : ModelWalk.Of(Source, Request.Place);
 
     public CalibrationSet Calibration { get; }
 
@@ -66,6 +72,9 @@ internal sealed class TuningJob : IDisposable
                 record,
                 Request.Grid.Bits,
                 calibration = Origin,
+                dtype = Request.Place.Type.ToString().ToLowerInvariant(),
+                device = $"{Request.Place.Device}",
+                threads = Torch.Threads,
                 losses,
                 notes = CheckpointNotes.Of(Source).Union(Plan.Notes),
                 source_bytes = Source.ByteCount,
@@ -75,7 +84,7 @@ internal sealed class TuningJob : IDisposable
             return;
         }
         foreach (string note in Plan.Notes.Except(CheckpointNotes.Of(Source))) CommandOutput.Note(note);
-        CommandOutput.Note($"calibration: {Origin}.");
+        CommandOutput.Note($"calibration: {Origin}; computed in {Request.Place} with {Torch.Threads} threads.");
         if (record.IntegersChanged > 0)
             CommandOutput.Note(FormattableString.Invariant(
                 $"NxDI will change {record.IntegersChanged} of {chosen.Count} integers ({100.0 * record.IntegersChanged / chosen.Count:0.0} %) of this bf16 folder when it rounds again. Use --grid nxd, or --layout nxd."));

@@ -1,4 +1,5 @@
 using System.CommandLine;
+using NeuronQuant.Models;
 using NeuronQuant.Neuron;
 using NeuronQuant.Quantization;
 using NeuronQuant.Tuning;
@@ -7,7 +8,7 @@ namespace NeuronQuant.CommandLine.Commands;
 
 /// <summary>What a tuning command was asked for.</summary>
 internal sealed record TuningRequest(
-    string Model, string Output, Grid Grid, string[] Keep, CheckpointLayout Layout, string? Calibration, int? Samples, int SequenceLength, bool Overwrite, bool Json)
+    string Model, string Output, Grid Grid, string[] Keep, CheckpointLayout Layout, string? Calibration, int? Samples, int SequenceLength, bool Overwrite, bool Json, Placement Place)
 {
     /// <summary>Where the finished blocks of autoround are kept until the folder is written.</summary>
     public string State => Path.TrimEndingDirectorySeparator(Output) + ".tuning";
@@ -30,12 +31,15 @@ internal sealed class TuningOptions
     private readonly Option<int> _length = SequenceLength();
     private readonly Option<bool> _overwrite = new("--overwrite") { Description = "Replace a checkpoint that is already in the folder." };
     private readonly Option<bool> _json = Arguments.Json();
+    private readonly PlacementOptions _place = new();
 
     /// <summary>A command with these options.</summary>
-    public Command Command(string name, string description) => new(name, description)
+    public Command Command(string name, string description)
     {
-        _model, _output, _bits, _grid, _keep, _layout, _calibration, _samples, _length, _overwrite, _json,
-    };
+        var command = new Command(name, description) { _model, _output, _bits, _grid, _keep, _layout, _calibration, _samples, _length, _overwrite, _json };
+        _place.AddTo(command);
+        return command;
+    }
 
     /// <summary>What was asked for, checked.</summary>
     /// <exception cref="UsageException">the options do not go together, or the target is taken</exception>
@@ -48,7 +52,7 @@ internal sealed class TuningOptions
             throw new UsageException($"--bits {bits}: Inf2 stores 8 bits. Add --layout fake to write bf16 weights with {bits}-bit values, to measure what the width costs.");
         CheckpointTarget.Free(output, result.GetValue(_overwrite));
         return new TuningRequest(result.GetRequiredValue(_model), output, Grid.Parse(result.GetRequiredValue(_grid), bits), result.GetValue(_keep) ?? [], layout,
-            result.GetValue(_calibration), result.GetValue(_samples), result.GetValue(_length), result.GetValue(_overwrite), result.GetValue(_json));
+            result.GetValue(_calibration), result.GetValue(_samples), result.GetValue(_length), result.GetValue(_overwrite), result.GetValue(_json), _place.Read(result));
     }
 
     /// <summary>The option for calibration texts.</summary>

@@ -41,6 +41,28 @@ public class BlockTunerTests
         Assert.InRange(Changed(Grid.AutoRound(), TuningCase.Short), 1, long.MaxValue);
     }
 
+    // What is learned is counted tensor by tensor; W^ and its gradient are as large as the block. 10 % are left for scales and extremes of channels.
+    [Theory]
+    [InlineData("float32")]
+    [InlineData("bfloat16")]
+    public void The_state_of_a_block_is_predicted_within_a_tenth(string type)
+    {
+        var place = Placement.Parse(type, "cpu");
+        using var model = new LlamaModel(TuningCase.Model().Config with { HiddenSize = 128, IntermediateSize = 256 }, place);
+        long learned = 0, block = 0;
+        foreach (var linear in model.Blocks[0].Linears)
+        {
+            using var weight = new LearnedWeight(linear.Name, linear.Weight.Tensor, Grid.Nxd());
+            learned += weight.BytesBeside(place.Type);
+            block += linear.Weight.Tensor.numel() * place.Bytes;
+        }
+        var predicted = TuningMemory.Of(model.Config, place, TuningCase.Short);
+        Assert.InRange(predicted.State, 0.9 * (learned + 2 * block), 1.1 * (learned + 2 * block));
+        Assert.Equal(block, predicted.Block);
+        Assert.True(predicted.Host > predicted.Device && predicted.Device > predicted.State);
+        Assert.Contains("state of a block", predicted.ToDataFrame().ToText(), StringComparison.Ordinal);
+    }
+
     [Fact]
     public void The_tuned_model_is_nearer_to_the_original_than_the_rounded_one()
     {
