@@ -92,8 +92,8 @@ internal sealed record Channels(Tensor Smallest, Tensor Largest, Tensor Smallest
 
     public static void Check(string name, Grid grid)
     {
-        if (!grid.IsInteger || grid.Name is not ("nxd" or "autoround"))
-            throw new TuningException(name, $"cannot be tuned on the grid '{grid}'. Use nxd, whose integers NxDI keeps, or autoround.");
+        if (!grid.IsInteger || grid.Name is not ("nxd" or "autoround") || grid.GroupSize is not null || grid.HasZeroPoint)
+            throw new TuningException(name, $"cannot be tuned on the grid '{grid}'. Use nxd, whose integers NxDI keeps, or autoround, with one scale a row.");
     }
 
     /// <summary>Scales under range factors.</summary>

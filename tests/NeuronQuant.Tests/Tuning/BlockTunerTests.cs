@@ -41,6 +41,30 @@ public class BlockTunerTests
         Assert.InRange(Changed(Grid.AutoRound(), TuningCase.Short), 1, long.MaxValue);
     }
 
+    // A model larger than memory is read a block at a time; the blocks are the same, so every code is.
+    [Fact]
+    public void Walking_a_checkpoint_gives_the_codes_of_the_model_in_memory()
+    {
+        using var folder = new TemporaryFolder();
+        using (var model = TuningCase.Model()) model.Save(folder.Path, overwrite: true);
+        using var loaded = LlamaModel.Load(folder.Path);
+        using var checkpoint = Checkpoint.Open(folder.Path);
+        Same(Tune(loaded, TuningCase.Grids(Grid.Nxd(4)), TuningCase.Texts(), TuningCase.Short),
+            AutoRound.Tune(ModelWalk.Of(checkpoint), TuningCase.Grids(Grid.Nxd(4)), TuningCase.Texts(), TuningCase.Short));
+    }
+
+    [Fact]
+    public void In_bfloat16_it_learns_as_well_and_NxDI_keeps_every_integer()
+    {
+        using var folder = new TemporaryFolder();
+        using (var model = TuningCase.Model()) model.Save(folder.Path, overwrite: true);
+        using var half = LlamaModel.Load(folder.Path, Placement.Parse("bfloat16", "cpu"));
+        var result = Tune(half, TuningCase.Grids(Grid.Nxd(3)), TuningCase.Texts(), TuningCase.Short);
+        Assert.All(result.Blocks, block => Assert.InRange(block.TunedLoss, 0, 0.9 * block.RoundedLoss));
+        var eight = Tune(half, TuningCase.Grids(Grid.Nxd()), TuningCase.Texts(), TuningCase.Short);
+        Assert.Equal(0, eight.Modules.Weights.Values.Sum(weight => SecondRounding.Replay(weight).Changed));
+    }
+
     // What is learned is counted tensor by tensor; W^ and its gradient are as large as the block. 10 % are left for scales and extremes of channels.
     [Theory]
     [InlineData("float32")]
@@ -111,6 +135,7 @@ public class BlockTunerTests
         var broken = TuningCase.Model();
         broken.Blocks[0]["mlp.up_proj"].Weight.Values[3] = float.NaN;
         Assert.Contains("up_proj.weight: row 0 ", Assert.Throws<TuningException>(() => Tune(broken, TuningCase.Grids(Grid.Nxd()), TuningCase.Texts(), TuningCase.Short)).Message, StringComparison.Ordinal);
+        Assert.Throws<TuningException>(() => Tune(TuningCase.Model(), TuningCase.Grids(Grid.Nxd(4).InGroups(32)), TuningCase.Texts(), TuningCase.Short));
         Assert.Throws<TuningException>(() => Tune(TuningCase.Model(), TuningCase.Grids(Grid.Half()), TuningCase.Texts(), TuningCase.Short));
     }
 
