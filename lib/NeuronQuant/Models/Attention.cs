@@ -17,7 +17,7 @@ public sealed record Positions((Tensor Cosines, Tensor Sines) Angles, Func<int?,
         {
             if (window is not int width || width >= length) return null;
             if (masks.TryGetValue(width, out var known)) return known;
-            var place_ = arange(length, device: place.Device);
+            var place_ = Torch.Count(length, place.Device);
             return masks[width] = Visible(place_.unsqueeze(1) - place_, width, place.Type).view(1, 1, length, length);
         });
     }
@@ -25,9 +25,9 @@ public sealed record Positions((Tensor Cosines, Tensor Sines) Angles, Func<int?,
     /// <summary>0 where 0 &lt;= distance &lt; window, else -infinity.</summary>
     internal static Tensor Visible(Tensor distance, int? window, ScalarType type)
     {
-        var hidden = distance < 0;
-        if (window is int width) hidden = hidden.logical_or(distance >= width);
-        return zeros(distance.shape, type, distance.device).masked_fill_(hidden, float.NegativeInfinity);
+        var hidden = distance.lt(Torch.Whole(0));
+        if (window is int width) hidden = hidden.logical_or(distance.ge(Torch.Whole(width)));
+        return zeros(distance.shape, type, distance.device).masked_fill_(hidden, Torch.Number(double.NegativeInfinity));
     }
 }
 
@@ -59,10 +59,10 @@ internal static class Attention
     private static Tensor InSteps(Tensor q, Tensor k, Tensor v)
     {
         long texts = q.shape[0], length = q.shape[1], heads = q.shape[2], size = q.shape[3], keyHeads = k.shape[2], group = heads / keyHeads;
-        var rows = (q * (1 / Math.Sqrt(size))).view(texts, length, keyHeads, group, size).permute(0, 2, 3, 1, 4).reshape(texts * keyHeads, group * length, size);
+        var rows = (q * Torch.Number(1 / Math.Sqrt(size))).view(texts, length, keyHeads, group, size).permute(0, 2, 3, 1, 4).reshape(texts * keyHeads, group * length, size);
         var scores = rows.bmm(k.permute(0, 2, 3, 1).reshape(texts * keyHeads, size, length)).view(-1, length, length);
-        var places = arange(length, device: q.device);
-        var shares = scores.add_(Positions.Visible(places.unsqueeze(1) - places, null, q.dtype)).softmax(-1).view(texts * keyHeads, group * length, length);
+        var places = Torch.Count(length, q.device);
+        var shares = scores.Plus_(Positions.Visible(places.unsqueeze(1) - places, null, q.dtype)).softmax(-1).view(texts * keyHeads, group * length, length);
         return shares.bmm(v.permute(0, 2, 1, 3).reshape(texts * keyHeads, length, size))
             .view(texts, keyHeads, group, length, size).permute(0, 3, 1, 2, 4).reshape(texts, length, heads * size);
     }

@@ -114,12 +114,12 @@ public sealed class DecoderBlock : IDisposable
         var (q, k, v) = (See("self_attn.q_proj", turned[0]), See("self_attn.k_proj", turned[1]), See("self_attn.v_proj", parts[1]));
         if (cache is not null) (k, v) = cache.Append(Layer, k, v);
         var mixed = See("self_attn", Attention.Mix(q, k, v, positions.Mask(_config.SlidingWindowOf(Layer))));
-        var middle = See("self_attn.o_proj", x + _output.Forward(mixed));
+        var middle = See("self_attn.o_proj", x.Plus(_output.Forward(mixed)));
         var m = See("post_attention_layernorm", Normed(middle, MiddleNorm.Whole));
         var halves = _gateUp.Forward(m).chunk(2, -1);
         var (gate, up) = (See("mlp.gate_proj", halves[0]), See("mlp.up_proj", halves[1]));
         var product = See("mlp", F.silu(gate) * up);
-        return See("mlp.down_proj", middle + _down.Forward(product));
+        return See("mlp.down_proj", middle.Plus(_down.Forward(product)));
 
         Tensor See(string type, Tensor output)
         {
@@ -130,7 +130,7 @@ public sealed class DecoderBlock : IDisposable
 
     /// <summary>x / sqrt(mean(x^2) + epsilon) * weight, over the last dimension, in the weight's type.</summary>
     internal static Tensor RmsNorm(Tensor x, Tensor weight, double epsilon) =>
-        (x * x.square().mean([-1], keepdim: true).add(epsilon).rsqrt()).to(weight.dtype) * weight;
+        (x * x.square().mean([-1], keepdim: true).add(Torch.Number(epsilon), Torch.Number(1)).rsqrt()).to(weight.dtype) * weight;
 
     /// <summary>Frees the weights.</summary>
     public void Dispose()

@@ -18,7 +18,7 @@ internal sealed class KeyValueCache : IDisposable
         var (config, place) = (model.Config, model.Place);
         Tensor[] Make() => [.. Enumerable.Range(0, config.LayerCount)
             .Select(_ => Torch.Keep(zeros([texts, capacity, config.KeyValueHeadCount, config.HeadSize], place.Type, place.Device)))];
-        (_keys, _values, _rows, _places) = (Make(), Make(), Torch.Keep(arange(texts, device: place.Device)), Torch.Keep(zeros(texts, int64, place.Device)));
+        (_keys, _values, _rows, _places) = (Make(), Make(), Torch.Keep(Torch.Count(texts, place.Device)), Torch.Keep(zeros(texts, int64, place.Device)));
     }
 
     /// <summary>Tokens of each text.</summary>
@@ -34,7 +34,7 @@ internal sealed class KeyValueCache : IDisposable
         {
             if (Lengths.Length == 1 && (window is null || window > longest)) return null;
             if (masks.TryGetValue(window ?? 0, out var known)) return known;
-            var distance = _places.unsqueeze(1) - arange(longest + 1, device: _places.device);
+            var distance = _places.unsqueeze(1) - Torch.Count(longest + 1, _places.device);
             return masks[window ?? 0] = Positions.Visible(distance, window, _model.Place.Type).view(Lengths.Length, 1, 1, longest + 1);
         });
     }
@@ -72,7 +72,7 @@ internal sealed class KeyValueCache : IDisposable
         }
         (_keys, _values, _places) = ([.. _keys.Select(Kept)], [.. _values.Select(Kept)], Kept(_places));
         _rows.Dispose();
-        (_rows, Lengths) = (Torch.Keep(arange(texts.Length, device: _places.device)), [.. texts.Select(text => Lengths[text])]);
+        (_rows, Lengths) = (Torch.Keep(Torch.Count(texts.Length, _places.device)), [.. texts.Select(text => Lengths[text])]);
     }
 
     public void Dispose()

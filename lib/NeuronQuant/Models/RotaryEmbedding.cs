@@ -39,7 +39,7 @@ public sealed class RotaryEmbedding
     /// <param name="x">[texts, length, heads, head size]</param>
     /// <param name="angles">cosines and sines, each [1 or texts, length, 1, head size]</param>
     public static Tensor Turn(Tensor x, (Tensor Cosines, Tensor Sines) angles) =>
-        (x * angles.Cosines).addcmul_(x.roll(x.shape[^1] / 2, -1), angles.Sines, 1);
+        (x * angles.Cosines).addcmul_(x.roll(x.shape[^1] / 2, -1), angles.Sines, Torch.Number(1));
 
     /// <summary>The angles of the first positions: [1, length, 1, head size].</summary>
     public (Tensor Cosines, Tensor Sines) Angles(long length)
@@ -63,7 +63,7 @@ public sealed class RotaryEmbedding
         {
             if (_tables is { } known && known.Cosines.shape[0] >= length) return known;
             using var scope = NewDisposeScope();
-            var angles = arange((length + Step - 1) / Step * Step, dtype: float64).unsqueeze(1) * tensor(_frequencies);
+            var angles = Torch.Count((length + Step - 1) / Step * Step, CPU).to(float64).unsqueeze(1) * tensor(_frequencies);
             var (cosines, sines) = (angles.cos(), angles.sin());
             Tensor Placed(Tensor left, Tensor right) => Torch.Keep(cat([left, right], 1).to(_place.Type).to(_place.Device));
             return (_tables = (Placed(cosines, cosines), Placed(-sines, sines))).Value; // The old tables may be in use: they go with their last user.

@@ -55,7 +55,7 @@ public static class TensorConversion
     }
 
     /// <summary>The value of a tensor of one number.</summary>
-    internal static double ToDouble(this Tensor tensor) => tensor.detach().to(ScalarType.Float64).cpu().item<double>();
+    internal static double ToDouble(this Tensor tensor) => tensor.detach().to(ScalarType.Float64).cpu().data<double>()[0];
 
     private static Tensor Fill(string name, Tensor tensor, ReadOnlySpan<byte> bytes)
     {

@@ -1,5 +1,7 @@
+using System.Collections.Concurrent;
 using System.Runtime.ExceptionServices;
 using System.Runtime.InteropServices;
+using TorchSharp;
 using static TorchSharp.torch;
 
 namespace NeuronQuant.Models;
@@ -15,6 +17,10 @@ public static class Torch
 {
     /// <summary>Hidden size below which an operation is too short to be shared by threads that wait for each other.</summary>
     internal const int Small = 512;
+
+    private static readonly ConcurrentDictionary<double, Scalar> Numbers = new();
+    private static readonly ConcurrentDictionary<long, Scalar> Wholes = new();
+    private static readonly Scalar One = Number(1);
 
     private static readonly Lazy<int> Available = new(get_num_threads);
 
@@ -83,6 +89,26 @@ public static class Torch
         }
     }
 
+    /// <summary>A number that takes part in an operation, kept for good.</summary>
+    /// <remarks>
+    /// TorchSharp makes an object of every plain number, and reads its address before the native call; a collection that another thread sets off during the call
+    /// then frees it under the operation, which ends in "Expected false to be true" or in another number. So wherever work runs on several threads here, numbers
+    /// come from this table, and a sum of tensors by <see cref="Plus"/>, since "+" hides a factor of 1.
+    /// </remarks>
+    internal static Scalar Number(double value) => Numbers.GetOrAdd(value, static number => number.ToScalar());
+
+    /// <summary>A whole number, for tensors of integers.</summary>
+    internal static Scalar Whole(long value) => Wholes.GetOrAdd(value, static number => number.ToScalar());
+
+    /// <summary>x + y.</summary>
+    internal static Tensor Plus(this Tensor x, Tensor y) => x.add(y, One);
+
+    /// <summary>x += y.</summary>
+    internal static Tensor Plus_(this Tensor x, Tensor y) => x.add_(y, One);
+
+    /// <summary>0, 1, ... [length] int64.</summary>
+    internal static Tensor Count(long length, Device device) => arange(Whole(0), Whole(length), Whole(1), ScalarType.Int64, device);
+
     /// <summary>A tensor that outlives every scope.</summary>
     internal static Tensor Keep(Tensor tensor) => tensor.DetachFromDisposeScope();
 
@@ -111,6 +137,10 @@ public static class Torch
         catch (ExternalException error)
         {
             throw Named(error);
+        }
+        finally
+        {
+            GC.KeepAlive(work); // And with it the model that owns the weights.
         }
     }
 

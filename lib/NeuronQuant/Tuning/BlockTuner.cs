@@ -174,7 +174,7 @@ public static class BlockTuner
             var losses = new double[parts.Length];
             Torch.ForEach(Hidden, [.. parts.Index()], part => losses[part.Index] = Torch.WithGradients(() =>
             {
-                var value = Loss(_work, part.Item) * ((double)part.Item.Length / sequences.Length);
+                var value = Loss(_work, part.Item) * Torch.Number((double)part.Item.Length / sequences.Length);
                 value.backward();
                 return value.ToDouble();
             }), CancellationToken.None);
@@ -202,8 +202,8 @@ public static class BlockTuner
                         if (leaf.grad is { } gradient) (_task.Rules.Update ?? LearnedRounding.SignedStep)(leaf, gradient, RateOf(part, iteration));
                         (leaf.grad, leaf.requires_grad) = (null, false);
                     }
-                    part.Learned.Alpha.clamp_(0, 1);
-                    part.Learned.Beta.clamp_(0, 1);
+                    part.Learned.Alpha.clamp_(Torch.Number(0), Torch.Number(1));
+                    part.Learned.Beta.clamp_(Torch.Number(0), Torch.Number(1));
                 }
                 return loss;
             });

@@ -79,7 +79,7 @@ public static class Gptq
             {
                 using var step = NewDisposeScope();
                 var (value, code, error) = (values[j], codes[j], errors[j - first]);
-                code.copy_(LearnedRounding.Ratio(value, scales, grid).round_().clamp_(grid.Minimum, grid.Maximum));
+                code.copy_(LearnedRounding.Ratio(value, scales, grid).round_().clamp_(Torch.Number(grid.Minimum), Torch.Number(grid.Maximum)));
                 if (pinned.Rows(j) is { } rows) code.index_copy_(0, rows, pinned.Codes.index_select(0, rows));
                 error.copy_((value - scales * code).div_(factor[j, j]));
                 if (j + 1 < last) values.narrow(0, j + 1, last - j - 1).sub_(factor[j].narrow(0, j + 1, last - j - 1).unsqueeze(1) * error);
@@ -93,7 +93,7 @@ public static class Gptq
     private static Tensor Factor(string name, GramMatrix gram)
     {
         var damped = gram.ToTensor().to(ScalarType.Float64);
-        damped.diagonal().add_(damped.diagonal().mean() * Damping);
+        damped.diagonal().Plus_(damped.diagonal().mean() * Torch.Number(Damping));
         try
         {
             return linalg.cholesky(cholesky_inverse(linalg.cholesky(damped))).t().to(ScalarType.Float32).contiguous();

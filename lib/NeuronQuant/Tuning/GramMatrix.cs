@@ -78,7 +78,7 @@ public sealed class GramMatrix
     private void Add(Tensor inputs)
     {
         var wide = inputs.to(ScalarType.Float32);
-        ToTensor().add_(wide.t().mm(wide).cpu());
+        ToTensor().Plus_(wide.t().mm(wide).cpu());
         Tokens += inputs.shape[0];
     }
 

@@ -1,3 +1,4 @@
+using NeuronQuant.Models;
 using NeuronQuant.Quantization;
 using static TorchSharp.torch;
 
@@ -53,7 +54,7 @@ public static class LearnedRounding
         ArgumentNullException.ThrowIfNull(grid);
         Channels.Check("weight", grid);
         var channels = Channels.Of(weight).Under(alpha, beta, grid);
-        var codes = StraightThrough(Ratio(weight, channels.Scales, grid) + offsets, x => x.round()).clamp(grid.Minimum, grid.Maximum);
+        var codes = StraightThrough(Ratio(weight, channels.Scales, grid).Plus(offsets), x => x.round()).clamp(Torch.Number(grid.Minimum), Torch.Number(grid.Maximum));
         return (channels.Pin(codes, grid), channels.Scales);
     }
 
@@ -62,7 +63,7 @@ public static class LearnedRounding
     {
         ArgumentNullException.ThrowIfNull(parameter);
         ArgumentNullException.ThrowIfNull(gradient);
-        parameter.add_(gradient.sign(), -rate);
+        parameter.add_(gradient.sign(), Torch.Number(-rate));
     }
 
     /// <summary>Forward a function of x, backward the identity.</summary>
@@ -70,7 +71,7 @@ public static class LearnedRounding
     {
         ArgumentNullException.ThrowIfNull(x);
         ArgumentNullException.ThrowIfNull(function);
-        return x + (function(x) - x).detach();
+        return x.Plus((function(x) - x).detach());
     }
 
     /// <summary>w / scale in the arithmetic of the grid.</summary>
@@ -87,7 +88,7 @@ internal sealed record Channels(Tensor Smallest, Tensor Largest, Tensor Smallest
     public static Channels Of(Tensor weight)
     {
         var (smallest, largest) = (weight.min(1, keepdim: true), weight.max(1, keepdim: true));
-        return new Channels(smallest.values.clamp_max(0), largest.values.clamp_min(0), smallest.indexes, largest.indexes);
+        return new Channels(smallest.values.clamp_max(Torch.Number(0)), largest.values.clamp_min(Torch.Number(0)), smallest.indexes, largest.indexes);
     }
 
     public static void Check(string name, Grid grid)
@@ -101,9 +102,9 @@ internal sealed record Channels(Tensor Smallest, Tensor Largest, Tensor Smallest
     {
         Tensor below = -Smallest * alpha, above = Largest * beta, decides = below > above, side = where(decides, below, above);
         if (!grid.Signed) side = LearnedRounding.StraightThrough(side, x => x.to(ScalarType.BFloat16).to(x.dtype));
-        var scale = side / grid.Divisor;
-        var free = scale > grid.Floor;
-        scale = where(free, scale, full_like(scale, grid.Floor));
+        var scale = side / Torch.Number(grid.Divisor);
+        var free = scale.gt(Torch.Number(grid.Floor));
+        scale = where(free, scale, full_like(scale, Torch.Number(grid.Floor)));
         return new ChannelScales(grid.Signed ? where(decides, scale, -scale) : scale, decides, free, where(decides, SmallestAt, LargestAt));
     }
 }
@@ -120,7 +121,7 @@ internal sealed record ChannelScales(Tensor Scales, Tensor Below, Tensor Free, T
 
     /// <summary>The codes of the extreme weights, [out, 1]: the largest, or its negative; a channel at the floor keeps its own.</summary>
     public Tensor PinnedCodes(Tensor codes, Grid grid) =>
-        where(Free, where(Below, full_like(Scales, -grid.Maximum), full_like(Scales, grid.Maximum)), codes.gather(1, PinnedAt));
+        where(Free, where(Below, full_like(Scales, Torch.Number(-grid.Maximum)), full_like(Scales, Torch.Number(grid.Maximum))), codes.gather(1, PinnedAt));
 
     /// <summary>The same of some rows.</summary>
     public ChannelScales Rows(long first, long count) =>

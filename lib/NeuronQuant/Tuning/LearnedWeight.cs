@@ -1,5 +1,6 @@
 using NeuronQuant.Models;
 using NeuronQuant.Quantization;
+using TorchSharp;
 using static TorchSharp.torch;
 
 namespace NeuronQuant.Tuning;
@@ -80,7 +81,7 @@ internal sealed class LearnedWeight : IDisposable
     /// <exception cref="TuningException">they are not on the grid</exception>
     public void Keep(string name, Tensor codes, Tensor scales)
     {
-        if (!codes.eq(codes.round().clamp(Grid.Minimum, Grid.Maximum)).all().item<bool>() || !scales.isfinite().all().item<bool>())
+        if (!codes.eq(codes.round().clamp(Lowest, Highest)).all().item<bool>() || !scales.isfinite().all().item<bool>())
             throw new TuningException(name, $"the rounding gave codes that are no integers from {Grid.Minimum} to {Grid.Maximum}, or scales that are not finite. Clamp what it returns.");
         _bestCodes.copy_(codes);
         _bestScales.copy_(scales.view(_bestScales.shape));
@@ -95,17 +96,17 @@ internal sealed class LearnedWeight : IDisposable
         var all = Parts((first, count, channels) =>
         {
             var (g, ratio) = (gradient.narrow(0, first, count), LearnedRounding.Ratio(_weight.narrow(0, first, count), channels.Scales, Grid));
-            var (offsets, rounded) = (Offsets.narrow(0, first, count), ratio.add(Offsets.narrow(0, first, count)).round_());
-            var codes = rounded.clamp(Grid.Minimum, Grid.Maximum);
+            var (offsets, rounded) = (Offsets.narrow(0, first, count), ratio.Plus(Offsets.narrow(0, first, count)).round_());
+            var codes = rounded.clamp(Lowest, Highest);
             var inside = codes.eq(rounded);
             if (!Grid.Signed) inside.scatter_(1, channels.PinnedAt, inside.gather(1, channels.PinnedAt).logical_and_(channels.Free.logical_not()));
             slopes.Add(Pinned(codes, channels).sub_(ratio.mul_(inside)).mul_(g).sum(1, keepdim: true).MoveToOuterDisposeScope());
             var sign = g.sign().mul_(inside);
-            offsets.add_(Grid.Signed ? sign.mul_(channels.Scales.sign()) : sign, -rate);
+            offsets.add_(Grid.Signed ? sign.mul_(channels.Scales.sign()) : sign, Torch.Number(-rate));
         });
-        var up = cat(slopes, 0).sign_().mul_(all.Free).mul_(rate);
-        Alpha.sub_(up * all.Below).clamp_(0, 1);
-        Beta.add_(up.mul_((_channels.Largest > 0).logical_and_(all.Below.logical_not())), Grid.Signed ? 1 : -1).clamp_(0, 1);
+        var up = cat(slopes, 0).sign_().mul_(all.Free).mul_(Torch.Number(rate));
+        Alpha.sub_(up * all.Below).clamp_(Torch.Number(0), Torch.Number(1));
+        Beta.add_(up.mul_(_channels.Largest.gt(Torch.Number(0)).logical_and_(all.Below.logical_not())), Torch.Number(Grid.Signed ? 1 : -1)).clamp_(Torch.Number(0), Torch.Number(1));
     }
 
     /// <summary>Bytes of what is held besides the weight that was given, which a float32 original shares.</summary>
@@ -123,7 +124,11 @@ internal sealed class LearnedWeight : IDisposable
     }
 
     private Tensor Codes(long first, long count, ChannelScales channels) =>
-        Pinned(LearnedRounding.Ratio(_weight.narrow(0, first, count), channels.Scales, Grid).add_(Offsets.narrow(0, first, count)).round_().clamp_(Grid.Minimum, Grid.Maximum), channels);
+        Pinned(LearnedRounding.Ratio(_weight.narrow(0, first, count), channels.Scales, Grid).Plus_(Offsets.narrow(0, first, count)).round_().clamp_(Lowest, Highest), channels);
+
+    private Scalar Lowest => Torch.Number(Grid.Minimum);
+
+    private Scalar Highest => Torch.Number(Grid.Maximum);
 
     private Tensor Pinned(Tensor codes, ChannelScales channels) =>
         Grid.Signed ? codes : codes.scatter_(1, channels.PinnedAt, channels.PinnedCodes(codes, Grid));
