@@ -84,6 +84,29 @@ public static class Clipping
         return new ClippedWeight(result, factors, errors.Sum(), rounded.Sum());
     }
 
+    /// <summary>Quantizes with given factors, one for each scale: what a search with another error ends in.</summary>
+    internal static QuantizedWeight At(WeightMatrix weight, Grid grid, float[] factors)
+    {
+        int groups = grid.GroupsIn(weight.Columns), size = grid.GroupSize ?? weight.Columns;
+        var result = new QuantizedWeight(weight.Name, grid, Granularity.PerChannelSymmetric, weight.Rows, weight.Columns,
+            new byte[weight.Count], new float[weight.Rows * groups]);
+        result = result with { ZeroPoints = grid.HasZeroPoint ? new float[weight.Rows * groups] : [] };
+        RowLoop.Run(weight.Rows, weight.Columns, weight.Columns, (row, scratch) =>
+        {
+            weight.ReadRow(row, scratch);
+            for (int group = 0, start = 0; group < groups; group++, start += size)
+            {
+                ReadOnlySpan<float> part = scratch.Slice(start, Math.Min(size, weight.Columns - start));
+                int at = row * groups + group;
+                var scaling = Ends.Of(weight, row, part, grid).Shrunk(factors[at], grid);
+                Write(part, scaling, grid, result.Codes.AsSpan(row * weight.Columns + start, part.Length));
+                result.Scales[at] = scaling.Scale;
+                if (grid.HasZeroPoint) result.ZeroPoints[at] = scaling.ZeroPoint;
+            }
+        }, default);
+        return result;
+    }
+
     private static (double Factor, double Error, double Rounded) Best(
         ReadOnlySpan<float> part, Grid grid, Ends ends, double[] candidates, ClippingOptions options)
     {

@@ -22,7 +22,8 @@ public static class MethodRegistry
     static MethodRegistry()
     {
         foreach (var method in new IQuantizationMethod[]
-            { new RoundToNearestMethod(), new ClippingMethod(), new HqqMethod(), new GptqMethod(), new AutoRoundMethod() })
+            { new RoundToNearestMethod(), new ClippingMethod(), new HqqMethod(), new GptqMethod(), new AutoRoundMethod(), new SmoothQuant(),
+                new Awq(), new Awq(new AwqOptions(DuoScaling: true)) })
             Register(method);
     }
 
