@@ -39,7 +39,7 @@ public sealed record AdaRoundWeight(QuantizedWeight Weight, double RoundedError,
 /// The published regulariser is a sum over all weights; with 59 million of them 0.01 times it starts at 560,000 and drowns the error, so it is a
 /// mean here, and the error relative to rounding's, which makes one lambda fit all modules; it grows by powers, so that weights are decided one
 /// after another, those whose error matters least first. A weight still between two codes after the last step would jump
-/// when it is rounded, so none may be left: a TuningException says how many, and what to do. 10,000 steps at 1e-3 are AIMET's; 1000 at 1e-2 go as far.
+/// when it is rounded, so none may be left: the last one in a hundred get half as many steps more, and a TuningException says how many are left then. 10,000 steps at 1e-3 are AIMET's; 1000 at 1e-2 go as far.
 /// The scale is found first, by the clipping search (AIMET searches a range as well), and stays. On the grid that NxDI shares, the largest weight of
 /// a row is pinned to the largest code (rule R1). If the codes are no better than rounding on the calibration texts, those of rounding are kept.
 /// Left out: minibatches, the activation function behind the layer, and lm_head, which is rounded to nearest.

@@ -13,6 +13,8 @@ internal sealed class AdaRoundRun
 
     private const double Growth = 1e4; // So many times as large is lambda at the end: no module's error is 100 times rounding's.
 
+    private const double Few = 0.01; // More weights than that are not on their way: the run was too short.
+
     private readonly QuantizedWeight _start;
     private readonly string _name;
     private readonly Tensor _weight, _gram, _scales, _zeros, _floors, _fixedCodes, _free, _v;
@@ -49,25 +51,41 @@ internal sealed class AdaRoundRun
     public (QuantizedWeight Weight, long Soft) Learn(AdaRoundOptions options, CancellationToken cancellation)
     {
         var (mean, square) = (zeros_like(_v), zeros_like(_v));
-        int warm = (int)(options.WarmStart * options.Iterations);
-        for (int step = 0; step < options.Iterations; step++)
+        int warm = (int)(options.WarmStart * options.Iterations), step = 0;
+        for (; step < options.Iterations; step++)
+        {
+            double progress = (step - warm) / (double)Math.Max(1, options.Iterations - warm);
+            Step(progress < 0 ? null : AdaRound.Beta(progress), options.Lambda * Math.Pow(Growth, Math.Max(0, progress)));
+        }
+        long soft = Soft();
+        for (int last = step + options.Iterations / 2; step < last && soft > 0 && soft < Few * _count; step++) // What is still on its way arrives.
+        {
+            Step(2, options.Lambda * Growth * Math.Pow(Growth, 1 - (last - step) / (options.Iterations / 2.0)));
+            soft = Soft();
+        }
+        if (soft > 0)
+            throw new TuningException(_name, FormattableString.Invariant(
+                $"{soft} of {_count:0} weights are between two codes after {step} steps of AdaRound, and would jump when rounded. ")
+                + "Give more iterations or a larger lambda.");
+        return (Hard(), soft);
+
+        void Step(double? beta, double lambda)
         {
             cancellation.ThrowIfCancellationRequested();
             using var scope = NewDisposeScope();
-            double progress = (step - warm) / (double)Math.Max(1, options.Iterations - warm);
-            var gradient = Gradient(progress < 0 ? null : AdaRound.Beta(progress), options.Lambda * Math.Pow(Growth, Math.Max(0, progress)));
+            var gradient = Gradient(beta, lambda);
             mean.mul_(First).add_(gradient, 1 - First);
             square.mul_(Second).addcmul_(gradient, gradient, 1 - Second);
             var (unbiased, spread) = (mean / (1 - Math.Pow(First, step + 1)), (square / (1 - Math.Pow(Second, step + 1))).sqrt_().add_(Small));
             _v.sub_(unbiased.div_(spread).mul_(options.Rate));
         }
-        var heights = Heights(_v.sigmoid());
-        long soft = (long)(heights.gt(0) & heights.lt(1) & _free.gt(0)).sum().ToDouble();
-        if (soft > 0)
-            throw new TuningException(_name, FormattableString.Invariant(
-                $"{soft} of {_count:0} weights are between two codes after {options.Iterations} steps of AdaRound, and would jump when rounded. ")
-                + "Give more iterations or a larger lambda.");
-        return (Hard(), soft);
+
+        long Soft()
+        {
+            using var scope = NewDisposeScope();
+            var heights = Heights(_v.sigmoid());
+            return (long)(heights.gt(0) & heights.lt(1) & _free.gt(0)).sum().ToDouble();
+        }
     }
 
     // Of count * (relative error + lambda * mean term), by V: the factor keeps Adam's epsilon small against it.
