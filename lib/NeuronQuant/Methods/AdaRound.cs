@@ -12,7 +12,7 @@ namespace NeuronQuant.Methods;
 /// times that, so that no weight stays between two codes</param>
 /// <param name="WarmStart">share of the iterations without regulariser</param>
 /// <param name="SearchRange">whether the scale is that of <see cref="Clipping"/>, as AIMET searches it, or that of the largest weight</param>
-public sealed record AdaRoundOptions(int Iterations = 1000, double Rate = 1e-2, double Lambda = 0.01, double WarmStart = 0.2, bool SearchRange = true);
+public sealed record AdaRoundOptions(int Iterations = 500, double Rate = 2e-2, double Lambda = 0.01, double WarmStart = 0.2, bool SearchRange = true);
 
 /// <summary>What AdaRound made of a weight.</summary>
 /// <param name="Weight">codes and scales</param>
@@ -39,7 +39,8 @@ public sealed record AdaRoundWeight(QuantizedWeight Weight, double RoundedError,
 /// The published regulariser is a sum over all weights; with 59 million of them 0.01 times it starts at 560,000 and drowns the error, so it is a
 /// mean here, and the error relative to rounding's, which makes one lambda fit all modules; it grows by powers, so that weights are decided one
 /// after another, those whose error matters least first. A weight still between two codes after the last step would jump
-/// when it is rounded, so none may be left: the last one in a hundred get half as many steps more, and a TuningException says how many are left then. 10,000 steps at 1e-3 are AIMET's; 1000 at 1e-2 go as far.
+/// when it is rounded, so none may be left: the last one in a hundred get half as many steps more, and a TuningException says how many are left then. 10,000 steps at 1e-3 are AIMET's;
+/// 500 at 2e-2 go as far.
 /// The scale is found first, by the clipping search (AIMET searches a range as well), and stays. On the grid that NxDI shares, the largest weight of
 /// a row is pinned to the largest code (rule R1). If the codes are no better than rounding on the calibration texts, those of rounding are kept.
 /// Left out: minibatches, the activation function behind the layer, and lm_head, which is rounded to nearest.

@@ -23,7 +23,7 @@ public static class MethodRegistry
     {
         foreach (var method in new IQuantizationMethod[]
             { new RoundToNearestMethod(), new ClippingMethod(), new HqqMethod(), new GptqMethod(), new AutoRoundMethod(), new SmoothQuant(),
-                new Awq(), new Awq(new AwqOptions(DuoScaling: true)), new Rotation(), new AdaRound() })
+                new Awq(), new Awq(new AwqOptions(DuoScaling: true)), new Rotation(), new SpinQuant(), new AdaRound() })
             Register(method);
     }
 
