@@ -34,7 +34,8 @@ public sealed record AnswerLoss(double Loss, double Divergence)
     private static TokenBatch Texts(EngineModel engine, EvaluationItem[] items)
     {
         int[] starts = [.. items.Select(item => engine.Encode(item.Prompt).Length)];
-        return TokenBatch.Of([.. items.Select(item => engine.Encode($"{item.Prompt} {item.Gold}"))], counts: (text, position) => position >= starts[text]);
+        return TokenBatch.Of([.. items.Select(item => engine.Encode($"{item.Prompt} {item.Gold}"))], counts: (text, position) =>
+            position >= starts[text]);
     }
 
     private static (double, double, long) Of(LlamaModel reference, LlamaModel model, TokenBatch batch)
@@ -45,7 +46,8 @@ public sealed record AnswerLoss(double Loss, double Divergence)
         double[] found = Torch.Run(() =>
         {
             Tensor Logs(LlamaModel of) => F.log_softmax(
-                of.LogitsOf(of.Hidden(batch).view(batch.Rows, -1).index_select(0, tensor(rows).to(of.Place.Device))).cpu().to(ScalarType.Float64), -1);
+                of.LogitsOf(of.Hidden(batch).view(batch.Rows, -1).index_select(0,
+                    tensor(rows).to(of.Place.Device))).cpu().to(ScalarType.Float64), -1);
             Tensor p = Logs(reference), q = Logs(model);
             return new[] { -q.gather(1, tensor(targets).unsqueeze(1)).sum().item<double>(), (p.exp() * (p - q)).sum().item<double>() };
         });

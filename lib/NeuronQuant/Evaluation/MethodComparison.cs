@@ -27,9 +27,9 @@ public sealed record ComparedPair(PairedComparison Paired, double Corrected, lon
 /// <summary>Several methods on one model, one grid and the same questions.</summary>
 /// <remarks>
 /// No method sees a graded question: integers come of calibration texts. The tests are those that a reader would make in passing: every row against
-/// the unquantized model, every row against rounding to nearest, and the best row against the next. All of them together are corrected by Holm, since
-/// of twenty tests at 0.05 one finds something where nothing is. Bytes and score span the front: a row is on it when none has both fewer or as many
-/// bytes and a better score, or fewer bytes and as good a one.
+/// the unquantized model, every row against rounding to nearest, and the best row against the next. All of them together are corrected by Holm,
+/// since of twenty tests at 0.05 one finds something where nothing is. Bytes and score span the front: a row is on it when none has both fewer or
+/// as many bytes and a better score, or fewer bytes and as good a one.
 /// </remarks>
 /// <param name="Unquantized">the model in floating point</param>
 /// <param name="Methods">the quantized rows; the first is what the others are tested against</param>
@@ -46,7 +46,8 @@ public sealed record MethodComparison(ComparedMethod Unquantized, IReadOnlyList<
     /// <param name="task">what is graded</param>
     /// <param name="options">limit and progress; its samples file is not used</param>
     /// <param name="subject">told the row that is worked on; null for nobody</param>
-    public static async Task<MethodComparison> Run(EngineModel engine, LlamaModel model, Grid grid, IReadOnlyList<string> kept, IReadOnlyList<MethodRow> rows,
+    public static async Task<MethodComparison> Run(EngineModel engine, LlamaModel model, Grid grid, IReadOnlyList<string> kept,
+        IReadOnlyList<MethodRow> rows,
         MethodInput input, EvaluationTask task, EvaluationOptions? options = null, Action<string>? subject = null)
     {
         ArgumentNullException.ThrowIfNull(engine);
@@ -54,13 +55,14 @@ public sealed record MethodComparison(ComparedMethod Unquantized, IReadOnlyList<
         ArgumentNullException.ThrowIfNull(rows);
         options = (options ?? new EvaluationOptions()) with { SamplesFile = null };
         EvaluationItem[] items = [.. task.Items.Take(options.Limit ?? task.Items.Count)];
-        async Task<ComparedMethod> Grade(string name, LlamaModel weights, double bits, long bytes, double seconds, string? whyNot)
+        async Task<ComparedMethod> Grade(string name, LlamaModel weights, double bits, long size, double seconds, string? whyNot)
         {
             var result = await Evaluator.Run(task, engine.With(weights, name), options, input.Cancellation).ConfigureAwait(false);
-            return new(name, bits, bytes, result, AnswerLoss.Measure(engine, model, weights, items, input.Cancellation), seconds, whyNot);
+            return new(name, bits, size, result, AnswerLoss.Measure(engine, model, weights, items, input.Cancellation), seconds, whyNot);
         }
         subject?.Invoke("unquantized");
-        var first = await Grade("unquantized", model, 16, 2 * model.Linears.Sum(linear => (long)linear.Out * linear.In), 0, null).ConfigureAwait(false);
+        long bytes = 2 * model.Linears.Sum(linear => (long)linear.Out * linear.In);
+        var first = await Grade("unquantized", model, 16, bytes, 0, null).ConfigureAwait(false);
         var made = new List<ComparedMethod>();
         foreach (var row in rows)
         {
@@ -88,7 +90,8 @@ public sealed record MethodComparison(ComparedMethod Unquantized, IReadOnlyList<
         if (order.Length > 1 && !pairs.Contains((order[0], order[1]))) pairs.Add((order[0], order[1]));
         PairedComparison[] tests = [.. pairs.Select(pair => PairedComparison.Of(pair.Item1.Result, pair.Item2.Result))];
         double[] corrected = Statistics.Holm([.. tests.Select(test => test.PValue)]);
-        return [.. tests.Select((test, i) => new ComparedPair(test, corrected[i], Statistics.QuestionsToTellApart(test.OnlyModel, test.OnlyBaseline, test.Total)))];
+        return [.. tests.Select((test, i) =>
+            new ComparedPair(test, corrected[i], Statistics.QuestionsToTellApart(test.OnlyModel, test.OnlyBaseline, test.Total)))];
     }
 
     /// <summary>Whether no other row has fewer bytes and as good a score, or as few and a better one.</summary>
@@ -100,11 +103,17 @@ public sealed record MethodComparison(ComparedMethod Unquantized, IReadOnlyList<
     }
 
     /// <summary>A row for each method; those on the front stand out.</summary>
-    public DataFrame ToDataFrame() => Frames.From($"{Unquantized.Result.Task}, {Unquantized.Result.Main.Total} questions: what methods cost and keep", Rows,
-            ("method", row => row.Name), (new Column("bits", "0.00"), row => row.AverageBits), (new Column("linear kB", "0.0"), row => row.Bytes / 1e3),
-            (new Column("accuracy %", "0.0"), row => 100 * row.Result.Main.Accuracy), (new Column("95 % from", "0.0"), row => 100 * row.Result.Main.Interval.Low),
-            (new Column("to", "0.0"), row => 100 * row.Result.Main.Interval.High), (new Column("answer loss, nats", "0.0000"), row => row.Answers?.Loss),
-            (new Column("divergence, nats", "0.0000"), row => row.Answers?.Divergence), (new Column("seconds", "0.0"), row => row.Seconds),
+    public DataFrame ToDataFrame() => Frames.From(
+            $"{Unquantized.Result.Task}, {Unquantized.Result.Main.Total} questions: what methods cost and keep", Rows,
+            ("method", row => row.Name),
+            (new Column("bits", "0.00"), row => row.AverageBits),
+            (new Column("linear kB", "0.0"), row => row.Bytes / 1e3),
+            (new Column("accuracy %", "0.0"), row => 100 * row.Result.Main.Accuracy),
+            (new Column("95 % from", "0.0"), row => 100 * row.Result.Main.Interval.Low),
+            (new Column("to", "0.0"), row => 100 * row.Result.Main.Interval.High),
+            (new Column("answer loss, nats", "0.0000"), row => row.Answers?.Loss),
+            (new Column("divergence, nats", "0.0000"), row => row.Answers?.Divergence),
+            (new Column("seconds", "0.0"), row => row.Seconds),
             ("front", row => IsOnFront(row) ? "yes" : ""))
         .Mark(row => row[9] is "yes");
 

@@ -12,7 +12,8 @@ namespace NeuronQuant.Methods;
 /// times that, so that no weight stays between two codes</param>
 /// <param name="WarmStart">share of the iterations without regulariser</param>
 /// <param name="SearchRange">whether the scale is that of <see cref="Clipping"/>, as AIMET searches it, or that of the largest weight</param>
-public sealed record AdaRoundOptions(int Iterations = 500, double Rate = 2e-2, double Lambda = 0.01, double WarmStart = 0.2, bool SearchRange = true);
+public sealed record AdaRoundOptions(int Iterations = 500, double Rate = 2e-2, double Lambda = 0.01, double WarmStart = 0.2,
+    bool SearchRange = true);
 
 /// <summary>What AdaRound made of a weight.</summary>
 /// <param name="Weight">codes and scales</param>
@@ -32,15 +33,15 @@ public sealed record AdaRoundWeight(QuantizedWeight Weight, double RoundedError,
 ///   V starts where h is the fraction of w / s, so that w^ = w; at the end h = [V >= 0]
 ///   L = |(W^ - W) x|^2 / that of rounding + lambda mean(1 - |2h - 1|^beta)
 /// beta falls from 20 to 2 by a cosine after a warm start of a fifth: first only what is nearly decided is pushed, at last everything.
-/// It is layer by layer, where <see cref="AutoRound"/> is block by block. With H = sum x x^T the error is tr(D H D^T), D = W^ - W, its gradient by h is
-/// 2 s (D H), and no token is looked at twice: 2 out in^2 operations a step. That needs the same inputs on both sides, those of the floating-point
-/// model; the original takes those of the layers quantized before. A step over a 4096 x 4096 module is 137 GFLOP, so on a processor this is for
-/// small models.
+/// It is layer by layer, where <see cref="AutoRound"/> is block by block. With H = sum x x^T the error is tr(D H D^T), D = W^ - W, its gradient by
+/// h is 2 s (D H), and no token is looked at twice: 2 out in^2 operations a step. That needs the same inputs on both sides, those of the
+/// floating-point model; the original takes those of the layers quantized before. A step over a 4096 x 4096 module is 137 GFLOP, so on a processor
+/// this is for small models.
 /// The published regulariser is a sum over all weights; with 59 million of them 0.01 times it starts at 560,000 and drowns the error, so it is a
 /// mean here, and the error relative to rounding's, which makes one lambda fit all modules; it grows by powers, so that weights are decided one
 /// after another, those whose error matters least first. A weight still between two codes after the last step would jump
-/// when it is rounded, so none may be left: the last one in a hundred get half as many steps more, and a TuningException says how many are left then. 10,000 steps at 1e-3 are AIMET's;
-/// 500 at 2e-2 go as far.
+/// when it is rounded, so none may be left: the last one in a hundred get half as many steps more, and a TuningException says how many are left
+/// then. 10,000 steps at 1e-3 are AIMET's; 500 at 2e-2 go as far.
 /// The scale is found first, by the clipping search (AIMET searches a range as well), and stays. On the grid that NxDI shares, the largest weight of
 /// a row is pinned to the largest code (rule R1). If the codes are no better than rounding on the calibration texts, those of rounding are kept.
 /// Left out: minibatches, the activation function behind the layer, and lm_head, which is rounded to nearest.
@@ -76,12 +77,14 @@ public sealed record AdaRound(AdaRoundOptions? Options = null) : IQuantizationMe
         WeightMatrix weight, GramMatrix gram, Grid grid, AdaRoundOptions? options = null, CancellationToken cancellation = default) =>
         Quantize(weight, gram, grid, options ?? new AdaRoundOptions(), TorchSharp.torch.ScalarType.Float32, cancellation);
 
-    internal static AdaRoundWeight Quantize(WeightMatrix weight, GramMatrix gram, Grid grid, AdaRoundOptions options, TorchSharp.torch.ScalarType type,
+    internal static AdaRoundWeight Quantize(WeightMatrix weight, GramMatrix gram, Grid grid, AdaRoundOptions options,
+        TorchSharp.torch.ScalarType type,
         CancellationToken cancellation)
     {
         ArgumentNullException.ThrowIfNull(weight);
         ArgumentNullException.ThrowIfNull(gram);
-        if (!grid.IsInteger) throw new TuningException(weight.Name, $"is on the grid '{grid}', which has no integers to round up or down to. Use int8.");
+        if (!grid.IsInteger) throw new TuningException(weight.Name,
+            $"is on the grid '{grid}', which has no integers to round up or down to. Use int8.");
         if (options is not { Iterations: > 0, Rate: > 0, Lambda: > 0, WarmStart: >= 0 and < 1 })
             throw new TuningException(weight.Name, $"{options}: give steps, a rate and a lambda above 0, and a warm start below 1.");
         if (weight.Columns != gram.Size)

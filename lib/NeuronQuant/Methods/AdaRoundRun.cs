@@ -121,6 +121,7 @@ internal sealed class AdaRoundRun
         var d = _fixedCodes.sub(_zeros).mul_(_scales).sub_(_weight);
         double error = d.mm(_gram).mul_(d).sum(ScalarType.Float64).ToDouble();
         return error > 0 && double.IsFinite(error) ? error : error == 0 ? 1
-            : throw new TuningException(_name, $"the error of rounding is {error}: the inputs or weights are not finite. Capture the Gram matrix on real texts.");
+            : throw new TuningException(_name,
+                $"the error of rounding is {error}: the inputs or weights are not finite. Capture the Gram matrix on real texts.");
     }
 }

@@ -22,7 +22,8 @@ namespace NeuronQuant.Methods;
 /// the step of all, and less is won. llm-awq keeps 512 tokens for clipping; here the Gram matrix of all tokens costs no more. o is scaled only
 /// where v has as many heads (auto_scale.py:232), unless GroupedHeads asks for the mean over the query heads of a key head, used for v and o alike:
 /// llm-compressor's pull request 2818 gives o the full vector and v its mean, and that is another function.
-/// Reported: nothing at 8 bits; at 4 bits between rounding and GPTQ per channel; behind a rotation it collapses, since no channel stands out any more.
+/// Reported: nothing at 8 bits; at 4 bits between rounding and GPTQ per channel; behind a rotation it collapses, since no channel stands out any
+/// more.
 /// Scaling down makes up harder to round, which no loss here sees (llm-compressor issue 2296).
 /// Outliers planted by <c>nq compare --outliers</c> are the inverse of such a fold: AWQ removes them by construction, which proves nothing.
 /// </remarks>

@@ -6,7 +6,8 @@ using static TorchSharp.torch;
 
 namespace NeuronQuant.Methods;
 
-/// <summary>A block's own outputs on its inputs, to compare with those of other weights: behind attention for q, k and v, behind the MLP for the rest.</summary>
+/// <summary>A block's own outputs on its inputs, to compare with those of other weights: behind attention for q, k and v, behind the MLP for the
+/// rest.</summary>
 internal sealed class BlockOutputs
 {
     private const int Batch = 8;
@@ -65,7 +66,8 @@ internal sealed class BlockOutputs
             return (difference * difference * _batches[i].Counted).sum(ScalarType.Float64).item<double>();
         }), _cancellation);
         foreach (var one in work) one.Dispose();
-        return sums.Sum() / Math.Max(1, _batches.Sum(batch => Torch.Run(() => batch.Counted.sum(ScalarType.Float64).item<double>()))) / _walk.Config.HiddenSize;
+        return sums.Sum() / Math.Max(1, _batches.Sum(batch => Torch.Run(() =>
+            batch.Counted.sum(ScalarType.Float64).item<double>()))) / _walk.Config.HiddenSize;
     }
 
     private (Tensor Attention, Tensor Mlp) Run(DecoderBlock block, Tensor inputs)

@@ -28,7 +28,8 @@ public static class Folds
         var s = Checked(norm.Name, scales, norm.Rows);
         Write(norm, Double(norm) / s);
         foreach (var linear in consumers) Write(linear.Weight, Double(linear.Weight) * s);
-        return new Fold($"{norm.Name}; {string.Join(", ", consumers.Select(linear => linear.Module.Type))}", $"gain / s, columns * s, {Range(scales)}",
+        return new Fold($"{norm.Name}; {string.Join(", ", consumers.Select(linear => linear.Module.Type))}",
+            $"gain / s, columns * s, {Range(scales)}",
             "the norm's output is proportional to its gain, channel by channel");
     });
 
@@ -78,9 +79,11 @@ public static class Folds
 
     private static Tensor Checked(string name, double[] scales, int expected)
     {
-        if (scales.Length != expected) throw new ModelException(name, $"has {expected} channels, and the scales {scales.Length}. Are they of another module?");
+        if (scales.Length != expected) throw new ModelException(name,
+            $"has {expected} channels, and the scales {scales.Length}. Are they of another module?");
         if (Array.FindIndex(scales, s => !(s > 0 && double.IsFinite(s))) is >= 0 and var at)
-            throw new ModelException(name, $"the scale of channel {at} is {scales[at]}, and only a number above 0 can be undone. Are the inputs finite?");
+            throw new ModelException(name,
+                $"the scale of channel {at} is {scales[at]}, and only a number above 0 can be undone. Are the inputs finite?");
         return tensor(scales);
     }
 }

@@ -2,7 +2,8 @@ using NeuronQuant.Models;
 
 namespace NeuronQuant.Methods;
 
-/// <summary>Hadamard matrices, entries of +-1 with orthogonal rows, made without a table, and the random orthogonal matrices that come of them.</summary>
+/// <summary>Hadamard matrices, entries of +-1 with orthogonal rows, made without a table, and the random orthogonal matrices that come of
+/// them.</summary>
 /// <remarks>
 /// A product of orthogonal matrices by Kronecker is one, so a size K * 2^m needs a matrix of K: Sylvester's for 1; Paley's first for K = q + 1, q a
 /// prime with q = 3 mod 4 (12, 20, 44, 60, 108, 140); Paley's second for K = 2 (q + 1), q = 1 mod 4 (28, 36, 76). With chi(a) = 1 for squares

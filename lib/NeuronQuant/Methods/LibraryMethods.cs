@@ -6,8 +6,8 @@ using NeuronQuant.Tuning;
 namespace NeuronQuant.Methods;
 
 /// <summary>Rounding to nearest, by rule R1 on a grid that NxDI shares: what every other method is measured against.</summary>
-/// <remarks>Sources and arithmetic are in <see cref="FakeQuantization"/> and <see cref="RoundToNearest"/>; the other methods below are essays of their
-/// own in Clipping, Hqq, Gptq and AutoRound. Here each only gets the shape of a method.</remarks>
+/// <remarks>Sources and arithmetic are in <see cref="FakeQuantization"/> and <see cref="RoundToNearest"/>; the other methods below are essays of
+/// their own in Clipping, Hqq, Gptq and AutoRound. Here each only gets the shape of a method.</remarks>
 public sealed record RoundToNearestMethod : IQuantizationMethod
 {
     /// <inheritdoc/>
@@ -34,11 +34,13 @@ public sealed record ClippingMethod(ClippingOptions? Options = null) : IQuantiza
     public MethodNeeds Needs => MethodNeeds.Nothing;
 
     /// <inheritdoc/>
-    public QuantizedModel Apply(LlamaModel model, IReadOnlyDictionary<ModuleName, Grid> grids, MethodInput input) => QuantizedModel.Each(Name, model, grids,
+    public QuantizedModel Apply(LlamaModel model, IReadOnlyDictionary<ModuleName, Grid> grids, MethodInput input) =>
+        QuantizedModel.Each(Name, model, grids,
         (linear, grid) => Clipping.Search(linear.ToWeightMatrix(), grid, Options, input.Cancellation).Weight, input.Cancellation);
 }
 
-/// <summary>Learned zero points: see <see cref="Hqq"/>. A symmetric grid is replaced by the asymmetric one of its width, so NxDI cannot load the result.</summary>
+/// <summary>Learned zero points: see <see cref="Hqq"/>. A symmetric grid is replaced by the asymmetric one of its width, so NxDI cannot load the
+/// result.</summary>
 /// <param name="Options">null for the authors'</param>
 public sealed record HqqMethod(HqqOptions? Options = null) : IQuantizationMethod
 {
@@ -49,14 +51,16 @@ public sealed record HqqMethod(HqqOptions? Options = null) : IQuantizationMethod
     public MethodNeeds Needs => MethodNeeds.Nothing;
 
     /// <inheritdoc/>
-    public QuantizedModel Apply(LlamaModel model, IReadOnlyDictionary<ModuleName, Grid> grids, MethodInput input) => QuantizedModel.Each(Name, model, grids,
+    public QuantizedModel Apply(LlamaModel model, IReadOnlyDictionary<ModuleName, Grid> grids, MethodInput input) =>
+        QuantizedModel.Each(Name, model, grids,
         (linear, grid) => Hqq.Quantize(linear.ToWeightMatrix(), WithZeroPoints(grid), Options, input.Cancellation).Weight, input.Cancellation);
 
     private static Grid WithZeroPoints(Grid grid) => grid.HasZeroPoint ? grid
         : grid.GroupSize is { } size ? Grid.Asymmetric(grid.Bits).InGroups(size) : Grid.Asymmetric(grid.Bits);
 }
 
-/// <summary>Error feedback from column to column: see <see cref="Gptq"/>. lm_head, on whose inputs it does not look, is rounded to nearest.</summary>
+/// <summary>Error feedback from column to column: see <see cref="Gptq"/>. lm_head, on whose inputs it does not look, is rounded to
+/// nearest.</summary>
 public sealed record GptqMethod : IQuantizationMethod
 {
     /// <inheritdoc/>
@@ -70,11 +74,13 @@ public sealed record GptqMethod : IQuantizationMethod
     {
         var grams = GramMatrix.Capture(model, input.Texts(Name), cancellation: input.Cancellation);
         var tuned = Gptq.Tune(model, ModelGrids.OfBlocks(grids), grams, cancellation: input.Cancellation).Modules.Weights;
-        return QuantizedModel.Each(Name, model, grids, (linear, grid) => tuned.GetValueOrDefault(linear.Module) ?? RoundToNearestMethod.Round(linear, grid));
+        return QuantizedModel.Each(Name, model, grids, (linear, grid) => tuned.GetValueOrDefault(linear.Module)
+            ?? RoundToNearestMethod.Round(linear, grid));
     }
 }
 
-/// <summary>Learned rounding, a block at a time: see <see cref="AutoRound"/>. lm_head, on which no block's output depends, is rounded to nearest.</summary>
+/// <summary>Learned rounding, a block at a time: see <see cref="AutoRound"/>. lm_head, on which no block's output depends, is rounded to
+/// nearest.</summary>
 /// <param name="Recipe">null for <see cref="TuningRecipe.Default"/>; its seed is replaced by that of the input</param>
 /// <param name="Progress">told each iteration; null for none</param>
 public sealed record AutoRoundMethod(TuningRecipe? Recipe = null, Action<TuningStep>? Progress = null) : IQuantizationMethod
@@ -89,7 +95,9 @@ public sealed record AutoRoundMethod(TuningRecipe? Recipe = null, Action<TuningS
     public QuantizedModel Apply(LlamaModel model, IReadOnlyDictionary<ModuleName, Grid> grids, MethodInput input)
     {
         var recipe = (Recipe ?? TuningRecipe.Default) with { Seed = input.Seed };
-        var tuned = AutoRound.Tune(model, ModelGrids.OfBlocks(grids), input.Texts(Name), recipe, progress: Progress, cancellation: input.Cancellation).Modules.Weights;
-        return QuantizedModel.Each(Name, model, grids, (linear, grid) => tuned.GetValueOrDefault(linear.Module) ?? RoundToNearestMethod.Round(linear, grid));
+        var tuned = AutoRound.Tune(model, ModelGrids.OfBlocks(grids), input.Texts(Name), recipe, progress: Progress,
+            cancellation: input.Cancellation).Modules.Weights;
+        return QuantizedModel.Each(Name, model, grids, (linear, grid) => tuned.GetValueOrDefault(linear.Module)
+            ?? RoundToNearestMethod.Round(linear, grid));
     }
 }

@@ -36,7 +36,8 @@ public static class MethodRegistry
     {
         ArgumentNullException.ThrowIfNull(method);
         if (string.IsNullOrWhiteSpace(method.Name) || method.Name == Selective || method.Name.AsSpan().ContainsAny("+, "))
-            throw new ArgumentException($"'{method.Name}' is no name for a method: give one without '+', ',' and blanks, and not {Selective}.", nameof(method));
+            throw new ArgumentException($"'{method.Name}' is no name for a method: give one without '+', ',' and blanks, and not {Selective}.",
+                nameof(method));
         Known[method.Name] = method;
     }
 
@@ -56,7 +57,8 @@ public static class MethodRegistry
         var whole = methods[^1];
         foreach (var before in methods.SkipLast(1).Reverse())
             whole = before is IModelTransform transform ? transform.Then(whole)
-                : throw new ArgumentException($"'{name}': {before.Name} chooses integers, so nothing can follow it. Put a transform first.", nameof(name));
+                : throw new ArgumentException($"'{name}': {before.Name} chooses integers, so nothing can follow it. Put a transform first.",
+                    nameof(name));
         return new MethodRow(selective && parts is ["rtn"] ? Selective : selective ? $"{whole.Name}+{Selective}" : whole.Name, whole, selective);
     }
 }

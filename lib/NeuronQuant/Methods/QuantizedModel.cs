@@ -61,9 +61,11 @@ public sealed record QuantizedModel(string Method, LlamaModel Model, IReadOnlyDi
         return new QuantizedModules(Method, Weights) { Floats = Folds.Count == 0 ? QuantizedModules.NoFloats : Changed(original) };
     }
 
-    /// <summary>Bytes of all linear modules: codes at the grid's width, float32 scales, zero points of 16 bits, bf16 where a module is kept.</summary>
+    /// <summary>Bytes of all linear modules: codes at the grid's width, float32 scales, zero points of 16 bits, bf16 where a module is
+    /// kept.</summary>
     public long Bytes => Model.Linears.Sum(linear => Weights.TryGetValue(linear.Module, out var weight)
-        ? (weight.Codes.LongLength * weight.Grid.Bits + 7) / 8 + sizeof(float) * weight.Scales.LongLength + sizeof(short) * weight.ZeroPoints.LongLength
+        ? (weight.Codes.LongLength * weight.Grid.Bits + 7) / 8 + sizeof(float) * weight.Scales.LongLength
+            + sizeof(short) * weight.ZeroPoints.LongLength
         : sizeof(short) * (long)linear.Out * linear.In);
 
     // Float32 values of what is not quantized and is not what the source has.

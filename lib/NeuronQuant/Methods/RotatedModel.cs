@@ -71,8 +71,10 @@ internal static class RotatedModel
         {
             foreach (var parameter in copy.Parameters) parameter.Tensor.copy_(before.GetValueOrDefault(parameter.Name, model.Embedding).Tensor);
         });
-        folds.Add(new Fold("lm_head.weight", FormattableString.Invariant($"untied from the embedding: {2L * model.Embedding.Rows * model.Embedding.Columns} bytes more in bf16"),
-            "the last norm's gain goes into the head alone; config.json must say tie_word_embeddings false, or NxDI overwrites it with the embedding"));
+        folds.Add(new Fold("lm_head.weight",
+            FormattableString.Invariant($"untied from the embedding: {2L * model.Embedding.Rows * model.Embedding.Columns} bytes more in bf16"),
+            "the last norm's gain goes into the head alone; config.json must say tie_word_embeddings false, "
+                + "or NxDI overwrites it with the embedding"));
         return copy;
     }
 

@@ -12,13 +12,14 @@ namespace NeuronQuant.Methods;
 /// <remarks>
 /// Ashkboos et al., "QuaRot", 2024 (arXiv 2404.00456); Liu et al., "SpinQuant", 2024 (arXiv 2405.16406), whose names R1 to R4 are used:
 ///   R1 [hidden]: E R1; q, k, v, gate, up, head W R1; o, down R1^T W and their biases R1^T b. Norm gains go into the weights first.
-///   R2 [head size], one a layer: v_h R2^T of every key head with its bias, o's columns of every query head times R2. SpinQuant's; QuaRot turns o by a
+///   R2 [head size], one a layer: v_h R2^T of every key head with its bias, o's columns of every query head times R2. SpinQuant's; QuaRot turns o
+///   by a
 ///   matrix across all heads, which needs a kernel when the model runs.
 /// R1 and R2 here are H diag(+-1) / sqrt(n), see <see cref="Hadamard"/>, computed in float64 and rounded once: in float32 a bf16 model lost 10 % of
 /// its pass rate (QuaRot issue 72).
-/// Left out are R3, on q and k behind the rotary embedding for a quantized key cache, and R4, in front of down: both run with the model, and NxDI has no
-/// kernel for them. What that costs: without R4 down keeps the outliers of its input, and the authors' 4-bit figures (Llama 3 8B perplexity 7.8 by
-/// rounding, 6.4 rotated) have R4 and GPTQ in them. Activations and the cache stay bf16 on Inferentia2, so R3 would serve nothing there.
+/// Left out are R3, on q and k behind the rotary embedding for a quantized key cache, and R4, in front of down: both run with the model, and NxDI
+/// has no kernel for them. What that costs: without R4 down keeps the outliers of its input, and the authors' 4-bit figures (Llama 3 8B perplexity
+/// 7.8 by rounding, 6.4 rotated) have R4 and GPTQ in them. Activations and the cache stay bf16 on Inferentia2, so R3 would serve nothing there.
 /// It may lose, too. A row becomes normal, with a largest weight of 3.8 times its rms, whatever it was; rows that were tamer, as those of a small
 /// model without outliers are, get worse. Users report weight-only 4 bits worse behind a rotation (QuaRot issues 16, 22).
 /// A tied head becomes a head of its own, since the last gain goes into it alone. Known faults of the tools that are not here: the embedding's mean
@@ -62,7 +63,8 @@ public sealed record Rotation(bool Stream = true, bool Heads = true) : IModelTra
             foreach (var block in heads is null ? [] : turned.Blocks)
             {
                 RotatedModel.TurnHeads(block, Square(heads![block.Layer]));
-                folds.Add(new Fold($"layers.{block.Layer} v_proj; o_proj", "R2 a head", "attention mixes tokens, and every channel of a head alike"));
+                folds.Add(new Fold($"layers.{block.Layer} v_proj; o_proj", "R2 a head",
+                    "attention mixes tokens, and every channel of a head alike"));
             }
         });
         return new FoldedModel(turned, folds);

@@ -22,19 +22,21 @@ public sealed record SpinQuantOptions(int Steps = 100, double Rate = 1.5, int Ba
 public sealed record LearnedRotation(double[] Stream, IReadOnlyList<double[]> Heads, double FirstLoss, double Loss, int Step);
 
 /// <summary>
-/// SpinQuant: the rotations of <see cref="Rotation"/>, learned. Which basis rounds best is a matter of luck for random ones, and the loss of the rounded
-/// network has a gradient.
+/// SpinQuant: the rotations of <see cref="Rotation"/>, learned. Which basis rounds best is a matter of luck for random ones, and the loss of the
+/// rounded network has a gradient.
 /// </summary>
 /// <remarks>
-/// Liu et al., "SpinQuant", 2024 (arXiv 2405.16406); optimize_rotation.py:72-109, train_utils/optimizer.py:33-39, 117-172 of facebookresearch/SpinQuant
-/// (8f47aa3). Weights stay; R1 and every R2 move. With G = dL/dR, each step goes along orthogonal matrices (Cayley):
+/// Liu et al., "SpinQuant", 2024 (arXiv 2405.16406); optimize_rotation.py:72-109, train_utils/optimizer.py:33-39, 117-172 of
+/// facebookresearch/SpinQuant (8f47aa3). Weights stay; R1 and every R2 move. With G = dL/dR, each step goes along orthogonal matrices (Cayley):
 ///   V = -G^T;  M = V R;  B = M - R^T (R M) / 2;  A = B - B^T;  t = min(rate, 1 / max column sum |A|);  R^T &lt;- (I - t A / 2)^-1 (I + t A / 2) R^T
-/// The authors iterate the last five times instead of solving, which drifts, and put R right by QR now and then; solved in float64, R stays orthogonal to
-/// 1e-12. The gradient is that of a straight-through estimate: backward through the rounded network gives G' = dL/dW', taken as that of the weight before
-/// rounding, and W' = W R gives dL/dR = W^T G', W' = R^T W gives W G'^T; each module and bias adds its own.
-/// What the network is to say is what the floating-point model finds most likely at each position, so the loss means something on any text; the authors
-/// take the text's own next token. Of all looks the best is kept, the random start among them, so on the calibration texts nothing gets worse.
-/// R3 and R4 are left out as in Rotation, for NxDI has no kernel for them, and with them most of the published gain: without R4 down keeps its outliers.
+/// The authors iterate the last five times instead of solving, which drifts, and put R right by QR now and then; solved in float64, R stays
+/// orthogonal to 1e-12. The gradient is that of a straight-through estimate: backward through the rounded network gives G' = dL/dW', taken as that
+/// of the weight before rounding, and W' = W R gives dL/dR = W^T G', W' = R^T W gives W G'^T; each module and bias adds its own.
+/// What the network is to say is what the floating-point model finds most likely at each position, so the loss means something on any text; the
+/// authors take the text's own next token. Of all looks the best is kept, the random start among them, so on the calibration texts nothing gets
+/// worse.
+/// R3 and R4 are left out as in Rotation, for NxDI has no kernel for them, and with them most of the published gain: without R4 down keeps its
+/// outliers.
 /// The authors say to learn with weights in 16 bits where GPTQ follows; here the grid is rounded to nearest throughout.
 /// Left out: momentum (the authors' is 0), activations quantized while learning.
 /// </remarks>
@@ -101,7 +103,8 @@ public sealed record SpinQuant(SpinQuantOptions? Options = null) : IModelTransfo
     {
         using var rounded = SpinQuantGradient.Rounded(SpinQuantGradient.Turned(plain, stream, heads), grids);
         var sums = new double[batches.Length];
-        Torch.ForEach(plain.Config.HiddenSize, [.. batches.Index()], batch => sums[batch.Index] = rounded.Loss(batch.Item) * Counted(batch.Item), cancellation);
+        Torch.ForEach(plain.Config.HiddenSize, [.. batches.Index()], batch => sums[batch.Index] = rounded.Loss(batch.Item) * Counted(batch.Item),
+            cancellation);
         return sums.Sum() / batches.Sum(Counted);
     }
 
@@ -111,7 +114,8 @@ public sealed record SpinQuant(SpinQuantOptions? Options = null) : IModelTransfo
         {
             int[] tokens = [.. texts.SelectMany(text => calibration.Tokens[text])];
             bool[] counted = [.. texts.SelectMany(text => calibration.Counted[text])];
-            long[] likely = Torch.Run(() => model.LogitsOf(model.Hidden(new TokenBatch(tokens, [], texts.Length))).argmax(-1).view(-1).cpu().data<long>().ToArray());
+            long[] likely = Torch.Run(() => model.LogitsOf(model.Hidden(new TokenBatch(tokens, [],
+                texts.Length))).argmax(-1).view(-1).cpu().data<long>().ToArray());
             return new TokenBatch(tokens, [.. likely.Select((token, i) => counted[i] ? (int)token : TokenBatch.Ignored)], texts.Length);
         }).Where(batch => Counted(batch) > 0)];
 

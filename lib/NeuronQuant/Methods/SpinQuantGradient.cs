@@ -64,7 +64,8 @@ internal static class SpinQuantGradient
         return sum;
     }
 
-    // v_h' = R2^T v_h: sum of v_h g_h^T over key heads, with the bias; o_h' = o_h R2: sum of o_h^T g_h over query heads. Both have R1 in them already.
+    // v_h' = R2^T v_h: sum of v_h g_h^T over key heads, with the bias; o_h' = o_h R2: sum of o_h^T g_h over query heads. Both have R1 in them
+    // already.
     private static double[] Heads(DecoderBlock before, DecoderBlock after, int values)
     {
         long size = (long)Math.Sqrt(values);

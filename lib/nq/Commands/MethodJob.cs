@@ -59,7 +59,8 @@ internal static class MethodJob
         CommandOutput.Note($"calibration: {origin}. Seed {method.Seed}.");
         if (grid.WhyNotOnNeuron is { } why) CommandOutput.Note($"values of the grid '{grid}' in a bf16 folder: for measuring, since {why}.");
         if (made.Folds.Count > 0)
-            CommandOutput.Show(Frames.From("What was folded", made.Folds, ("tensors", fold => fold.Tensors), ("by", fold => fold.By), ("why it cancels", fold => fold.Why)));
+            CommandOutput.Show(Frames.From("What was folded", made.Folds, ("tensors", fold => fold.Tensors), ("by", fold => fold.By),
+                ("why it cancels", fold => fold.Why)));
         CommandOutput.Say(FormattableString.Invariant(
             $"{request.Output}: {record.Method} on the grid {grid}, layout {record.Layout}; {made.Weights.Count} modules quantized, {plan.Kept.Count()} kept in bf16; ")
             + FormattableString.Invariant($"{record.Folded?.Count ?? 0} other tensors changed; {source.ByteCount / 1e9:0.####} GB -> {written.ByteCount / 1e9:0.####} GB. ")

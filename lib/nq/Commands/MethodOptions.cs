@@ -12,7 +12,7 @@ internal sealed class MethodOptions
 {
     private readonly Option<string> _method = new("--method")
     {
-        Description = $"How integers are chosen: {string.Join(", ", MethodRegistry.Names)}; a transform may stand before another method, as in awq+gptq.",
+        Description = $"How integers are chosen: {Names}; a transform may stand before another method, as in awq+gptq.",
         DefaultValueFactory = _ => "rtn",
     };
 
@@ -43,14 +43,21 @@ internal sealed class MethodOptions
     /// <summary>Several methods.</summary>
     public static Option<string[]> Methods() => new("--methods")
     {
-        Description = $"Rows, separated by commas: {string.Join(", ", MethodRegistry.Names)}; a transform may stand before another method, as in awq+gptq, and "
+        Description = $"Rows, separated by commas: {Names}; a transform may stand before another method, as in awq+gptq, and "
             + "+selective keeps modules. Default: the blog's table and GPTQ.",
-        CustomParser = result => [.. result.Tokens.SelectMany(token => token.Value.Split(',', StringSplitOptions.TrimEntries | StringSplitOptions.RemoveEmptyEntries))],
+        CustomParser = result => [.. result.Tokens.SelectMany(token => token.Value.Split(',',
+            StringSplitOptions.TrimEntries | StringSplitOptions.RemoveEmptyEntries))],
         Arity = ArgumentArity.OneOrMore,
     };
 
     /// <summary>The seed of everything that is drawn.</summary>
-    public static Option<ulong> Seed() => new("--seed") { Description = "Of rotations and of the order of minibatches.", DefaultValueFactory = _ => 42 };
+    public static Option<ulong> Seed() => new("--seed")
+    {
+        Description = "Of rotations and of the order of minibatches.",
+        DefaultValueFactory = _ => 42,
+    };
+
+    private static string Names => string.Join(", ", MethodRegistry.Names);
 
     /// <summary>The row of a name.</summary>
     /// <exception cref="UsageException">there is no such method</exception>

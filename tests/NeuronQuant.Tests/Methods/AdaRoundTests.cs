@@ -37,7 +37,8 @@ public class AdaRoundTests
         sbyte[] expected = Reference(weight, gram, grid, options);
         Assert.Equal(expected, found.Weight.Integers.ToArray());
         var single = AdaRound.Quantize(weight, gram, grid, options);
-        Assert.InRange(single.Weight.Integers.ToArray().Zip(expected).Count(pair => pair.First == pair.Second), 0.95 * expected.Length, expected.Length);
+        Assert.InRange(single.Weight.Integers.ToArray().Zip(expected).Count(pair => pair.First == pair.Second), 0.95 * expected.Length,
+            expected.Length);
     }
 
     [Theory]
@@ -53,7 +54,8 @@ public class AdaRoundTests
         Assert.InRange(found.Error, 0, 0.9 * found.RoundedError);
         float[] values = weight.ToArray();
         for (int i = 0; i < values.Length; i++)
-            Assert.InRange(Math.Abs(found.Weight.Integers[i] - (double)(values[i] / found.Weight.Scale(i / 32))), 0, bits == 8 ? 1.6 : 1); // At 8 bits the largest is pinned.
+            Assert.InRange(Math.Abs(found.Weight.Integers[i] - (double)(values[i] / found.Weight.Scale(i / 32))), 0,
+                bits == 8 ? 1.6 : 1); // At 8 bits the largest is pinned.
         if (bits == 8) Assert.Equal(0, SecondRounding.Replay(found.Weight).Changed);
     }
 
@@ -121,7 +123,8 @@ public class AdaRoundTests
 
         double Code(int i, double height) => free[i] ? floor[i] + height : start.Integers[i];
         double[] Errors(double[] codes) => [.. codes.Select((code, i) => code * scale[i] - w[i])];
-        double[] Slope(double[] d) => [.. d.Select((_, i) => Enumerable.Range(0, Columns).Sum(k => d[i / Columns * Columns + k] * gram.Values[k * Columns + i % Columns]))];
+        double[] Slope(double[] d) => [.. d.Select((_, i) => Enumerable.Range(0, Columns).Sum(k =>
+            d[i / Columns * Columns + k] * gram.Values[k * Columns + i % Columns]))];
         double Error(double[] codes)
         {
             double[] d = Errors(codes);

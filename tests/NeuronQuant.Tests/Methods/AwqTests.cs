@@ -71,11 +71,13 @@ public class AwqTests
         var input = FoldCase.Input();
         var found = new Awq(new AwqOptions(GroupedHeads: true)).Search(model, FoldCase.Grids(model, 3), input);
         Assert.All(found, layer => Assert.Equal(4, layer.Choices.Count));
-        Assert.All(found.SelectMany(layer => layer.Choices), choice => Assert.Equal(choice.Losses.Min(), choice.Losses[choice.Ratio is double r ? (int)Math.Round(r * 20) : 0]));
+        Assert.All(found.SelectMany(layer => layer.Choices), choice => Assert.Equal(choice.Losses.Min(), choice.Losses[choice.Ratio is double r
+            ? (int)Math.Round(r * 20) : 0]));
         Assert.Contains(found.SelectMany(layer => layer.Choices), choice => choice.Ratio > 0);
         Assert.Equal(3, new Awq().Search(model, FoldCase.Grids(model), input)[0].Choices.Count); // v and o differ in shape: o is left alone.
         var some = ModelGrids.Of(model.Config, Grid.Nxd(3), ["layers.0.mlp"]);
-        Assert.Equal(["self_attn.q_proj, self_attn.k_proj, self_attn.v_proj"], new Awq().Search(model, some, input)[0].Choices.Select(choice => choice.Modules));
+        Assert.Equal(["self_attn.q_proj, self_attn.k_proj, self_attn.v_proj"], new Awq().Search(model, some, input)[0].Choices.Select(choice =>
+            choice.Modules));
     }
 
     // Half-normal-like inputs whose channels are of very different size.
@@ -108,7 +110,8 @@ public class AwqTests
         {
             double scale = Enumerable.Range(0, Columns).Max(j => Math.Abs((float)(w[row * Columns + j] * s[j]))) / grid.Divisor;
             double[] d = [.. Enumerable.Range(0, Columns).Select(j =>
-                scale * Math.Clamp(Math.Round((float)(w[row * Columns + j] * s[j]) / scale), grid.Minimum, grid.Maximum) / s[j] - w[row * Columns + j])];
+                scale * Math.Clamp(Math.Round((float)(w[row * Columns + j] * s[j]) / scale), grid.Minimum, grid.Maximum) / s[j]
+                    - w[row * Columns + j])];
             sum += Enumerable.Range(0, Tokens).Sum(token => Math.Pow(d.Select((value, j) => value * Inputs[token * Columns + j]).Sum(), 2));
         }
         return sum / Tokens / Rows;

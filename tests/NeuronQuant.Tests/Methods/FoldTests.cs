@@ -67,7 +67,8 @@ public class FoldTests
         var model = FoldCase.Model(ModelFamily.Llama, false);
         double[] wanted = [.. Enumerable.Range(0, 24).Select(i => 0.5 + i / 8.0)];
         var shared = model.Copy();
-        Folds.IntoRows(shared.Blocks[0]["self_attn.v_proj"], shared.Blocks[0]["self_attn.o_proj"], Folds.MeanOverGroups(wanted, model.Config), model.Config);
+        Folds.IntoRows(shared.Blocks[0]["self_attn.v_proj"], shared.Blocks[0]["self_attn.o_proj"], Folds.MeanOverGroups(wanted, model.Config),
+            model.Config);
         Assert.InRange(FoldCase.Difference(model, shared), 0, Exact);
         shared.Blocks[0]["self_attn.o_proj"].Weight.Tensor.copy_(model.Blocks[0]["self_attn.o_proj"].Weight.Tensor * torch.tensor(wanted));
         Assert.InRange(FoldCase.Difference(model, shared), 0.1, 100);
@@ -111,7 +112,8 @@ public class FoldTests
         Assert.Equal([1.0, 2, 0.5], s, (a, b) => Math.Abs(a - b) < 1e-12);
         Assert.Equal([1.0, 1, 1], AwqOptions.Default.Scales([1, 4, 0.25], [], 0));
         Assert.DoesNotContain(1.0, AwqOptions.Default.Ratios);
-        Assert.Equal((20, (double?)null, 1.0), (new AwqOptions(DuoScaling: true).Ratios.Count, new AwqOptions(DuoScaling: true).Ratios[0], new AwqOptions(DuoScaling: true).Ratios[^1]));
+        Assert.Equal((20, (double?)null, 1.0), (new AwqOptions(DuoScaling: true).Ratios.Count, new AwqOptions(DuoScaling: true).Ratios[0],
+            new AwqOptions(DuoScaling: true).Ratios[^1]));
         Assert.All(AwqOptions.Default.Scales([0, 1e30, 3], [], 0.95), value => Assert.True(value > 0 && double.IsFinite(value)));
     }
 

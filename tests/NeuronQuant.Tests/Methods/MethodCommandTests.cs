@@ -13,7 +13,8 @@ namespace NeuronQuant.Tests.Methods;
 public sealed class MethodCommandTests : IDisposable
 {
     private static readonly string Model = Repository.PathOf("data", "demo-model");
-    private static readonly string[] Few = ["--samples", "4", "--recipe", "light", "--calibration", Repository.PathOf("data", "demo-calibration.jsonl")];
+    private static readonly string[] Few = ["--samples", "4", "--recipe", "light", "--calibration", Repository.PathOf("data",
+        "demo-calibration.jsonl")];
     private readonly TemporaryFolder _folder = new();
 
     public void Dispose() => _folder.Dispose();
@@ -51,12 +52,14 @@ public sealed class MethodCommandTests : IDisposable
     [Fact]
     public async Task Compare_takes_rows_by_name_and_corrects_all_its_tests_together()
     {
-        var (code, output, error) = await Nq.Run(["compare", Model, "--bits", "2", "--methods", "rtn,clip,hqq,smoothquant+clip,clip+selective", "--keep",
+        var (code, output, error) = await Nq.Run(["compare", Model, "--bits", "2", "--methods", "rtn,clip,hqq,smoothquant+clip,clip+selective",
+            "--keep",
             "layers.1.self_attn", "--limit", "12", "--json", .. Few]);
         Assert.Equal((0, ""), (code, code == 0 ? "" : error));
         var table = JsonDocument.Parse(output).RootElement;
         var rows = table.GetProperty("rows").EnumerateArray().ToArray();
-        Assert.Equal(["unquantized", "rtn", "clip", "hqq", "smoothquant+clip", "clip+selective"], rows.Select(row => row.GetProperty("method").GetString()));
+        Assert.Equal(["unquantized", "rtn", "clip", "hqq", "smoothquant+clip", "clip+selective"], rows.Select(row =>
+            row.GetProperty("method").GetString()));
         Assert.Equal(0, rows[0].GetProperty("divergence").GetDouble(), 1e-9);
         Assert.All(rows.Skip(1), row => Assert.InRange(row.GetProperty("divergence").GetDouble(), 1e-6, 20));
         Assert.True(rows[5].GetProperty("linear_bytes").GetInt64() > rows[2].GetProperty("linear_bytes").GetInt64());
@@ -90,7 +93,9 @@ public sealed class MethodCommandTests : IDisposable
 
         public MethodNeeds Needs => MethodNeeds.Nothing;
 
-        public QuantizedModel Apply(NeuronQuant.Models.LlamaModel model, IReadOnlyDictionary<NeuronQuant.Checkpoints.ModuleName, Grid> grids, MethodInput input) =>
-            QuantizedModel.Each(Name, model, grids, (linear, grid) => Clipping.Search(linear.ToWeightMatrix(), grid, new ClippingOptions(1, 0.7, 2)).Weight);
+        public QuantizedModel Apply(NeuronQuant.Models.LlamaModel model, IReadOnlyDictionary<NeuronQuant.Checkpoints.ModuleName, Grid> grids,
+            MethodInput input) =>
+            QuantizedModel.Each(Name, model, grids, (linear, grid) => Clipping.Search(linear.ToWeightMatrix(), grid, new ClippingOptions(1, 0.7,
+                2)).Weight);
     }
 }

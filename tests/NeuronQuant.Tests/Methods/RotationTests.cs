@@ -5,7 +5,8 @@ using Xunit;
 
 namespace NeuronQuant.Tests.Methods;
 
-/// <summary>Rotations: matrices that are orthogonal, models that compute the same, and the faults of published tools with the errors that they make.</summary>
+/// <summary>Rotations: matrices that are orthogonal, models that compute the same, and the faults of published tools with the errors that they
+/// make.</summary>
 public class RotationTests
 {
     private static readonly double[] R1 = Hadamard.Random(20, 3), R2 = Hadamard.Random(6, 4);

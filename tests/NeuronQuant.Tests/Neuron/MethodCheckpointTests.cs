@@ -16,7 +16,8 @@ public class MethodCheckpointTests
     public static TheoryData<string, CheckpointLayout> Cases()
     {
         var cases = new TheoryData<string, CheckpointLayout>();
-        foreach (string name in new[] { "rtn", "clip", "gptq", "autoround", "adaround", "awq", "awq-duo", "smoothquant", "hadamard", "spinquant", "awq+gptq", "hadamard+adaround" })
+        foreach (string name in new[] { "rtn", "clip", "gptq", "autoround", "adaround", "awq", "awq-duo", "smoothquant", "hadamard", "spinquant",
+            "awq+gptq", "hadamard+adaround" })
             foreach (var layout in new[] { CheckpointLayout.Nxd, CheckpointLayout.Fake })
                 cases.Add(name, layout);
         return cases;

@@ -5,11 +5,12 @@ using NeuronQuant.Quantization;
 
 namespace NeuronQuant.Neuron;
 
-/// <summary>The tensors in floating point that a method changed: gains with the inverse of what went into the codes, turned embeddings and heads.</summary>
+/// <summary>The tensors in floating point that a method changed: gains with the inverse of what went into the codes, turned embeddings and
+/// heads.</summary>
 /// <remarks>
-/// Written as bf16, which is what NxDI casts them to. Norms, biases and kept modules are replaced in place. An lm_head that a tied model does not have
-/// goes only into layout fake, whose config.json says tie_word_embeddings false: beside codes for NxDI there is no config, and that of the source would
-/// make NxDI put the embedding over it.
+/// Written as bf16, which is what NxDI casts them to. Norms, biases and kept modules are replaced in place. An lm_head that a tied model does not
+/// have goes only into layout fake, whose config.json says tie_word_embeddings false: beside codes for NxDI there is no config, and that of the
+/// source would make NxDI put the embedding over it.
 /// </remarks>
 internal sealed class FoldedFloats
 {
@@ -27,7 +28,8 @@ internal sealed class FoldedFloats
             string bare = NeuronCheckpoint.Bare(name);
             _values[bare] = values;
             if (known.TryGetValue(bare, out var tensor)) Check(tensor, plan, values, chosen!);
-            else if (bare == "lm_head.weight" && source.HasConfig && source.Config.TieWordEmbeddings && layout == CheckpointLayout.Fake) _added.Add(bare);
+            else if (bare == "lm_head.weight" && source.HasConfig && source.Config.TieWordEmbeddings
+                && layout == CheckpointLayout.Fake) _added.Add(bare);
             else
                 throw new QuantizationException(name, bare == "lm_head.weight"
                     ? "the method gave a tied model a head of its own, which NxDI overwrites with the embedding as long as the source's config.json ties them. "
