@@ -24,8 +24,9 @@ public static class Hadamard
     }
 
     /// <summary>
-    /// A random orthogonal matrix, [size, size] row-major: H diag(+-1) / sqrt(size) where there is a Hadamard matrix, which spreads every channel
-    /// evenly; else the Q of a matrix of normal numbers.
+    /// A random orthogonal matrix, [size, size] row-major: diag(+-1) H / sqrt(size) where there is a Hadamard matrix, which spreads every channel
+    /// evenly; else the Q of a matrix of normal numbers. The signs come first: behind H they would only turn the sign of whole columns of W R, every
+    /// seed would round alike, and the mean of a row, which H gathers in one channel, would stay there.
     /// </summary>
     /// <param name="size">rows and columns</param>
     /// <param name="seed">the same seed gives the same matrix on every machine</param>
@@ -35,7 +36,7 @@ public static class Hadamard
         if (Of(size) is not { } hadamard) return Orthonormal(size, random);
         double[] signs = [.. Enumerable.Range(0, size).Select(_ => random.Uniform() < 0.5 ? -1 : 1.0)];
         double scale = 1 / Math.Sqrt(size);
-        return [.. hadamard.Select((entry, i) => entry * signs[i % size] * scale)];
+        return [.. hadamard.Select((entry, i) => entry * signs[i / size] * scale)];
     }
 
     /// <summary>max |R R^T - I|: how far a matrix, [size, size], is from orthogonal.</summary>

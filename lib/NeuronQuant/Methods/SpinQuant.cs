@@ -37,6 +37,8 @@ public sealed record LearnedRotation(double[] Stream, IReadOnlyList<double[]> He
 /// worse.
 /// R3 and R4 are left out as in Rotation, for NxDI has no kernel for them, and with them most of the published gain: without R4 down keeps its
 /// outliers.
+/// On the demo model, whose rows are normal as they are, learning takes back a part of what a random rotation loses at 3 bits, and stays behind rounding:
+/// there is nothing for a rotation to spread, see Rotation.
 /// The authors say to learn with weights in 16 bits where GPTQ follows; here the grid is rounded to nearest throughout.
 /// Left out: momentum (the authors' is 0), activations quantized while learning.
 /// </remarks>

@@ -48,6 +48,9 @@ public class RotationTests
         double[] rotation = Hadamard.Random(size, 7);
         Assert.InRange(Hadamard.Defect(rotation, size), 0, 1e-12);
         Assert.Equal(rotation, Hadamard.Random(size, 7));
+        // The signs are in front of H: a constant row becomes another one with each seed, and not one large weight.
+        double[] constant = [.. Enumerable.Range(0, size).Select(j => Enumerable.Range(0, size).Sum(i => rotation[i * size + j]))];
+        if (size > 100) Assert.InRange(constant.Max(Math.Abs) / Math.Sqrt(constant.Average(value => value * value)), 1.5, 5);
         Assert.NotEqual(rotation, Hadamard.Random(size, 8));
     }
 
@@ -138,6 +141,23 @@ public class RotationTests
         Assert.False(turned.Config.TieWordEmbeddings);
         turned.Head.Weight.Tensor.copy_(turned.Embedding.Tensor); // What NxDI does where config.json still says tied.
         Assert.InRange(FoldCase.Difference(model, turned), 0.1, 100);
+    }
+
+    [Fact]
+    public void The_demo_model_s_rows_are_normal_already_and_its_head_loses()
+    {
+        var model = LlamaModel.Load(Repository.PathOf("data", "demo-model"));
+        var turned = new Rotation().Fold(model, FoldCase.Grids(model), new MethodInput()).Model;
+        static double Crest(IEnumerable<Linear> linears) => linears.SelectMany(linear => Enumerable.Range(0, linear.Out).Select(row =>
+        {
+            var values = linear.Weight.Values.Slice(row * linear.In, linear.In).ToArray();
+            return values.Max(MathF.Abs) / Math.Sqrt(values.Average(value => (double)value * value));
+        })).Average();
+        double before = Crest(model.Blocks.SelectMany(block => block.Linears)), after = Crest(turned.Blocks.SelectMany(block => block.Linears));
+        Assert.InRange(before, 2.75, 2.95);
+        Assert.InRange(after / before, 0.97, 1.03);
+        Assert.Equal(2.45, Crest([model.Head]), 0.02);
+        Assert.InRange(Crest([turned.Head]), 2.6, 2.8);
     }
 
     [Fact]

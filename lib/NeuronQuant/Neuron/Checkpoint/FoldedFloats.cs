@@ -32,8 +32,8 @@ internal sealed class FoldedFloats
                 && layout == CheckpointLayout.Fake) _added.Add(bare);
             else
                 throw new QuantizationException(name, bare == "lm_head.weight"
-                    ? "the method gave a tied model a head of its own, which NxDI overwrites with the embedding as long as the source's config.json ties them. "
-                        + "Write layout fake, whose config.json does not, and quantize that folder with nq quantize."
+                    ? "the method gave a tied model a head of its own, which NxDI overwrites with the embedding as long as the source's "
+                        + "config.json ties them. Write layout fake, whose config.json does not, and quantize that folder with nq quantize."
                     : "was changed by the method, and the source has no such tensor. Are they of one model?");
         }
         if (_added.Count > 0)
