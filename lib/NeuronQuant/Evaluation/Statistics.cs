@@ -86,7 +86,9 @@ public static class Statistics
     /// <param name="onlyFirst">questions that only the first model answers rightly</param>
     /// <param name="onlySecond">questions that only the second does</param>
     /// <param name="total">questions in all</param>
-    /// <remarks>Connor, 1987: n = (1.96 sqrt(d) + 0.84 sqrt(d - e^2))^2 / e^2, d the share on which they differ, e the difference of their shares.</remarks>
+    /// <remarks>
+    /// Connor, 1987: n = (1.96 sqrt(d) + 0.84 sqrt(d - e^2))^2 / e^2, d the share on which they differ, e the difference of their shares.
+    /// </remarks>
     public static long? QuestionsToTellApart(int onlyFirst, int onlySecond, int total)
     {
         ArgumentOutOfRangeException.ThrowIfLessThan(total, 1);

@@ -33,11 +33,13 @@ public static class QuantizationMethods
         ArgumentNullException.ThrowIfNull(model);
         ArgumentNullException.ThrowIfNull(grid);
         ArgumentNullException.ThrowIfNull(calibration);
-        var (input, learned) = (new MethodInput(calibration, (recipe ?? TuningRecipe.Default).Seed, cancellation), new AutoRoundMethod(recipe, progress));
+        var input = new MethodInput(calibration, (recipe ?? TuningRecipe.Default).Seed, cancellation);
+        var learned = new AutoRoundMethod(recipe, progress);
         QuantizationMethod Row(string name, string method, bool selective)
         {
             var grids = ModelGrids.Of(model.Config, grid, selective ? modulesToNotConvert : []);
-            return new(name, ModelGrids.AverageBits(model, grids), () => MethodRegistry.Parse(method, learned).Method.Apply(model, grids, input).ToModel());
+            return new(name, ModelGrids.AverageBits(model, grids), () =>
+                MethodRegistry.Parse(method, learned).Method.Apply(model, grids, input).ToModel());
         }
         return
         [

@@ -35,16 +35,20 @@ internal static class CompareCommand
         var limit = new Option<int?>("--limit") { Description = "Only the first so many problems." };
         var methods = MethodOptions.Methods();
         var seed = MethodOptions.Seed();
-        var group = new Option<string?>("--group") { Description = "A scale for every so many weights along the input: for measuring. Not for autoround and gptq." }
-            .AcceptOnlyFromAmong("32", "64", "128");
+        var group = new Option<string?>("--group")
+        {
+            Description = "A scale for every so many weights along the input: for measuring. Not for autoround and gptq.",
+        }.AcceptOnlyFromAmong("32", "64", "128");
         var command = new Command("compare", "Grade methods by name, or those of the blog's table and GPTQ, on the same problems.")
             { model, methods, bits, group, seed, outliers, keep, average, recipe, calibration, samples, length, data, limit, json };
         command.SetAction((result, cancellation) =>
         {
             var chosen = TuningRecipe.Parse(result.GetRequiredValue(recipe));
             return Task.Run(() => Run(new Request(
-                result.GetRequiredValue(model), result.GetValue(bits), result.GetValue(group) is { } size ? int.Parse(size, CultureInfo.InvariantCulture) : null,
-                result.GetValue(methods) ?? [], result.GetValue(seed), result.GetValue(outliers), result.GetValue(keep) ?? [], result.GetValue(average), chosen,
+                result.GetRequiredValue(model), result.GetValue(bits),
+                result.GetValue(group) is { } size ? int.Parse(size, CultureInfo.InvariantCulture) : null,
+                result.GetValue(methods) ?? [], result.GetValue(seed), result.GetValue(outliers),
+                result.GetValue(keep) ?? [], result.GetValue(average), chosen,
                 new CalibrationSource(result.GetValue(calibration), result.GetValue(samples) ?? chosen.Samples, result.GetValue(length)), result.GetValue(data),
                 result.GetValue(limit), result.GetValue(json)), cancellation));
         });
@@ -127,8 +131,8 @@ internal static class CompareCommand
             return;
         }
         if (request.Outliers > 0)
-            CommandOutput.Note($"outliers were injected by a factor of {request.Outliers}; every row is of the changed model. They are the inverse of the "
-                + "fold that AWQ and SmoothQuant look for, so those two win here by construction.");
+            CommandOutput.Note($"outliers were injected by a factor of {request.Outliers}; every row is of the changed model. "
+                + "They are the inverse of the fold that AWQ and SmoothQuant look for, so those two win here by construction.");
         CommandOutput.Note($"calibration: {origin}. AutoRound's recipe: {request.Recipe.Name}, seed {request.Seed}. Selective keeps "
             + $"{(kept.Length == 0 ? "nothing" : string.Join(',', kept))}.");
         foreach (var row in compared.Methods.Where(row => row.WhyNotOnNeuron is not null).GroupBy(row => row.WhyNotOnNeuron))

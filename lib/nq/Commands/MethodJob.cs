@@ -21,7 +21,8 @@ internal static class MethodJob
         {
             "nxd" => CheckpointLayout.Nxd,
             "fake" => CheckpointLayout.Fake,
-            _ => throw new UsageException($"--layout {request.Layout} is written by rounding to nearest. Write layout fake with --method {method.Row.Name}, and "
+            _ => throw new UsageException($"--layout {request.Layout} is written by rounding to nearest. "
+                + $"Write layout fake with --method {method.Row.Name}, and "
                 + "quantize that folder with the layout you want."),
         };
         if (request.Format != Format.Int8 || request.Granularity != Granularity.PerChannelSymmetric)
@@ -62,8 +63,10 @@ internal static class MethodJob
             CommandOutput.Show(Frames.From("What was folded", made.Folds, ("tensors", fold => fold.Tensors), ("by", fold => fold.By),
                 ("why it cancels", fold => fold.Why)));
         CommandOutput.Say(FormattableString.Invariant(
-            $"{request.Output}: {record.Method} on the grid {grid}, layout {record.Layout}; {made.Weights.Count} modules quantized, {plan.Kept.Count()} kept in bf16; ")
-            + FormattableString.Invariant($"{record.Folded?.Count ?? 0} other tensors changed; {source.ByteCount / 1e9:0.####} GB -> {written.ByteCount / 1e9:0.####} GB. ")
+            $"{request.Output}: {record.Method} on the grid {grid}, layout {record.Layout}; {made.Weights.Count} modules quantized, ")
+            + FormattableString.Invariant($"{plan.Kept.Count()} kept in bf16; ")
+            + FormattableString.Invariant($"{record.Folded?.Count ?? 0} other tensors changed; ")
+            + FormattableString.Invariant($"{source.ByteCount / 1e9:0.####} GB -> {written.ByteCount / 1e9:0.####} GB. ")
             + $"Check it: nq audit {request.Model} {request.Output}");
         return 0;
     }

@@ -6,8 +6,10 @@ using NeuronQuant.Quantization;
 
 namespace NeuronQuant.CommandLine.Commands;
 
-/// <summary><c>nq quantize</c>: quantize by round to nearest or a method by name, and write the folder that NxDI loads (nxd), a bf16 folder (fake), or one
-/// for a GPU.</summary>
+/// <summary>
+/// <c>nq quantize</c>: quantize by round to nearest or a method by name, and write the folder that NxDI loads (nxd), a bf16 folder (fake), or one
+/// for a GPU.
+/// </summary>
 internal static class QuantizeCommand
 {
     public static Command Create()

@@ -39,7 +39,8 @@ internal static class AuditFloats
     }
 
     /// <summary>Compares a tensor that a method changed with the digests of what it was changed to.</summary>
-    public static void CompareFolded(Checkpoint written, TensorInfo stored, ulong[] digests, List<AuditFinding> findings, CancellationToken cancellation)
+    public static void CompareFolded(
+        Checkpoint written, TensorInfo stored, ulong[] digests, List<AuditFinding> findings, CancellationToken cancellation)
     {
         var weight = WeightMatrix.Of(written, stored);
         if (weight.Rows != digests.Length)
@@ -55,8 +56,9 @@ internal static class AuditFloats
             wrong[row] = ChosenCodes.Digest(values) != digests[row];
         }, cancellation);
         if (Array.IndexOf(wrong, true) is >= 0 and var first)
-            findings.Add(new AuditFinding(AuditDefect.WeightChanged, stored.Name, $"{wrong.Count(value => value)} of {wrong.Length} rows are not what the method "
-                + $"changed them to, the first is row {first}; the folder was changed since it was written. Write it again."));
+            findings.Add(new AuditFinding(AuditDefect.WeightChanged, stored.Name,
+                $"{wrong.Count(value => value)} of {wrong.Length} rows are not what the method changed them to, the first is row {first}; "
+                + "the folder was changed since it was written. Write it again."));
     }
 
     /// <summary>Compares what the source does not have, the head of a tied model that was untied, and takes it among the expected keys.</summary>
@@ -71,7 +73,8 @@ internal static class AuditFloats
             if (written.Tensors.FirstOrDefault(tensor => NeuronCheckpoint.Bare(tensor.Name) == name) is { } stored)
                 CompareFolded(written, stored, digests, findings, cancellation);
             else
-                findings.Add(new AuditFinding(AuditDefect.KeyMissing, name, "the method gave the model a tensor of its own, and it is not in the folder. Write it again."));
+                findings.Add(new AuditFinding(AuditDefect.KeyMissing, name,
+                    "the method gave the model a tensor of its own, and it is not in the folder. Write it again."));
         }
         return findings;
     }

@@ -31,7 +31,9 @@ internal sealed class ChosenCodes(IReadOnlyDictionary<ModuleName, ChosenModule> 
     /// <summary>What is kept of a module; null when it was not tuned.</summary>
     public ChosenModule? Find(ModuleName module) => modules.GetValueOrDefault(module);
 
-    /// <summary>For each tensor that stays in floating point and was changed, by its name without "model.", the digest of each row's bf16 values.</summary>
+    /// <summary>
+    /// For each tensor that stays in floating point and was changed, by its name without "model.", the digest of each row's bf16 values.
+    /// </summary>
     public IReadOnlyDictionary<string, ulong[]> Floats { get; } = floats;
 
     /// <summary>Reads the witness of a folder; null when it is missing or damaged.</summary>

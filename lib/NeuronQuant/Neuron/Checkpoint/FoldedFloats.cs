@@ -76,7 +76,8 @@ internal sealed class FoldedFloats
     private static void Check(TensorInfo tensor, QuantizationPlan plan, float[] values, QuantizedModules chosen)
     {
         if (tensor.ElementCount != values.LongLength)
-            throw new QuantizationException(tensor.Name, $"has {tensor.ElementCount} values, and the method changed {values.Length}. Are they of one model?");
+            throw new QuantizationException(tensor.Name,
+                $"has {tensor.ElementCount} values, and the method changed {values.Length}. Are they of one model?");
         if (NeuronCheckpoint.IsQuantized(tensor, plan))
             throw new QuantizationException(tensor.Name,
                 $"is quantized by the plan, and {chosen.Method} gave it no codes but other values. Apply the method with the plan that is written.");
