@@ -24,6 +24,9 @@ namespace NeuronQuant.Methods;
 /// llm-compressor's pull request 2818 gives o the full vector and v its mean, and that is another function.
 /// Reported: nothing at 8 bits; at 4 bits between rounding and GPTQ per channel; behind a rotation it collapses, since no channel stands out any
 /// more.
+/// On the demo model, which has no channel that stands out, it does at 3 bits what clipping does (0.0106 nats on right answers, rounding 0.0125), at
+/// 4 bits nothing, and in groups of 64 at 3 bits it is nearer to the floating-point model (divergence 0.0039 against 0.0052) with a higher loss on
+/// right answers (0.0108 against 0.0102), as clipping is, and for the same reason.
 /// Scaling down makes up harder to round, which no loss here sees (llm-compressor issue 2296).
 /// Outliers planted by <c>nq compare --outliers</c> are the inverse of such a fold: AWQ removes them by construction, which proves nothing.
 /// </remarks>
