@@ -13,6 +13,9 @@ public static class Statistics
     /// <summary>The normal distribution's 97.5 % point: 95 % lie within it on both sides.</summary>
     private const double Z95 = 1.959963984540054;
 
+    /// <summary>The normal distribution's 80 % point: a difference that is there is found four times in five.</summary>
+    private const double Z80 = 0.8416212335729143;
+
     /// <summary>Wilson's 95 % interval of a share.</summary>
     /// <param name="right">successes</param>
     /// <param name="total">trials; with none the interval is all from 0 to 1</param>
@@ -47,22 +50,6 @@ public static class Statistics
     }
 
     /// <summary>
-    /// p-values of tests that are read together, each raised by how many there are (S. Holm, 1979): the k-th smallest of m is multiplied by m - k + 1, and none is
-    /// below a smaller one's. What is then under 0.05 is wrong, in all of them together, at most once in twenty times.
-    /// </summary>
-    /// <param name="values">p-values, 0 to 1, in any order</param>
-    /// <returns>in the same order, at most 1</returns>
-    public static double[] Holm(IReadOnlyList<double> values)
-    {
-        ArgumentNullException.ThrowIfNull(values);
-        var raised = new double[values.Count];
-        double largest = 0;
-        foreach (var (rank, i) in Enumerable.Range(0, values.Count).OrderBy(i => values[i]).Index())
-            raised[i] = largest = Math.Max(largest, Math.Min(1, values[i] * (values.Count - rank)));
-        return raised;
-    }
-
-    /// <summary>
     /// The two-sided p-value of two shares from different questions, by the pooled normal approximation: z = (a - b) / sqrt(p (1 - p) (2/n)). For
     /// tables that give shares and no answers; where there are answers, use <see cref="McNemar"/>, which sees far more.
     /// </summary>
@@ -74,6 +61,41 @@ public static class Statistics
         ArgumentOutOfRangeException.ThrowIfLessThan(total, 1);
         double pooled = (first + second) / 2, spread = Math.Sqrt(pooled * (1 - pooled) * 2 / total);
         return spread == 0 ? 1 : ComplementaryError(Math.Abs(first - second) / spread / Math.Sqrt(2));
+    }
+
+    /// <summary>p-values after Holm's correction, in the order in which they were given.</summary>
+    /// <param name="values">p-values of tests that are looked at together</param>
+    /// <remarks>
+    /// Holm, 1979: the smallest of m is multiplied by m, the next by m - 1, and none falls below one before it. Whatever holds, the chance that
+    /// even one of the tests finds a difference where there is none stays below the level; of twenty tests without correction one does so by chance.
+    /// </remarks>
+    public static double[] Holm(IReadOnlyList<double> values)
+    {
+        ArgumentNullException.ThrowIfNull(values);
+        var corrected = new double[values.Count];
+        double largest = 0;
+        foreach (var (rank, at) in Enumerable.Range(0, values.Count).OrderBy(i => values[i]).Index())
+            corrected[at] = largest = Math.Max(largest, Math.Min(1, (values.Count - rank) * values[at]));
+        return corrected;
+    }
+
+    /// <summary>
+    /// Questions that it would take to tell two models apart, if they go on to differ as on those that were asked: McNemar's test at p = 0.05,
+    /// two-sided, finding the difference four times in five. Null where both won as often.
+    /// </summary>
+    /// <param name="onlyFirst">questions that only the first model answers rightly</param>
+    /// <param name="onlySecond">questions that only the second does</param>
+    /// <param name="total">questions in all</param>
+    /// <remarks>
+    /// Connor, 1987: n = (1.96 sqrt(d) + 0.84 sqrt(d - e^2))^2 / e^2, d the share on which they differ, e the difference of their shares.
+    /// </remarks>
+    public static long? QuestionsToTellApart(int onlyFirst, int onlySecond, int total)
+    {
+        ArgumentOutOfRangeException.ThrowIfLessThan(total, 1);
+        double differ = (onlyFirst + onlySecond) / (double)total, effect = Math.Abs(onlyFirst - onlySecond) / (double)total;
+        if (effect == 0) return null;
+        double root = (Z95 * Math.Sqrt(differ)) + (Z80 * Math.Sqrt(differ - (effect * effect)));
+        return (long)Math.Ceiling(root * root / (effect * effect));
     }
 
     // erfc by the continued fraction of its tail, or the series of erf near zero: good to about 1e-12 for the x of a p-value.

@@ -36,6 +36,9 @@ public sealed record ClippedWeight(QuantizedWeight Weight, float[] Factors, doub
 /// What it buys depends on the width. At 8 bits 3 % of the squared error, whatever the row; at 4 bits half of it on a normal row (p about 0.65),
 /// and more on heavy tails; below, more yet. It costs what it clips: a data-free criterion will clip a "super weight", the one scalar that a model
 /// cannot live without, since it knows weights and not what they do. <see cref="ClippingOptions.CrestLimit"/> leaves such rows alone.
+/// On the demo model the divergence from the floating-point model falls or stays (3 bits: 0.0079 to 0.0045 nats; in groups of 64: 0.0052 to
+/// 0.0043), and yet the loss on right answers is above rounding's at 4 bits (0.0066 against 0.0063) and in groups of 64 (0.0112 against
+/// 0.0102): the criterion knows weights and not answers, and a few wrong answers are most of that loss.
 /// On the grids that NxDI shares with us (nxd of 8 bits, fp8) the clipped extreme is first rounded to bf16 (rule R1: M = bf16(p * max|w|)) and the
 /// element with the largest magnitude gets the largest level, so that a bf16 file of the result comes back from NxDI with the same codes. On
 /// every other grid nothing reads the file a second time, and M is not rounded.
@@ -82,6 +85,29 @@ public static class Clipping
             }
         }, cancellation);
         return new ClippedWeight(result, factors, errors.Sum(), rounded.Sum());
+    }
+
+    /// <summary>Quantizes with given factors, one for each scale: what a search with another error ends in.</summary>
+    internal static QuantizedWeight At(WeightMatrix weight, Grid grid, float[] factors)
+    {
+        int groups = grid.GroupsIn(weight.Columns), size = grid.GroupSize ?? weight.Columns;
+        var result = new QuantizedWeight(weight.Name, grid, Granularity.PerChannelSymmetric, weight.Rows, weight.Columns,
+            new byte[weight.Count], new float[weight.Rows * groups]);
+        result = result with { ZeroPoints = grid.HasZeroPoint ? new float[weight.Rows * groups] : [] };
+        RowLoop.Run(weight.Rows, weight.Columns, weight.Columns, (row, scratch) =>
+        {
+            weight.ReadRow(row, scratch);
+            for (int group = 0, start = 0; group < groups; group++, start += size)
+            {
+                ReadOnlySpan<float> part = scratch.Slice(start, Math.Min(size, weight.Columns - start));
+                int at = row * groups + group;
+                var scaling = Ends.Of(weight, row, part, grid).Shrunk(factors[at], grid);
+                Write(part, scaling, grid, result.Codes.AsSpan(row * weight.Columns + start, part.Length));
+                result.Scales[at] = scaling.Scale;
+                if (grid.HasZeroPoint) result.ZeroPoints[at] = scaling.ZeroPoint;
+            }
+        }, default);
+        return result;
     }
 
     private static (double Factor, double Error, double Rounded) Best(

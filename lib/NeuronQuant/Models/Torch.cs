@@ -20,7 +20,6 @@ public static class Torch
 
     private static readonly ConcurrentDictionary<double, Scalar> Numbers = new();
     private static readonly ConcurrentDictionary<long, Scalar> Wholes = new();
-    private static readonly Scalar One = Number(1);
 
     private static readonly Lazy<int> Available = new(get_num_threads);
 
@@ -95,16 +94,16 @@ public static class Torch
     /// then frees it under the operation, which ends in "Expected false to be true" or in another number. So wherever work runs on several threads here, numbers
     /// come from this table, and a sum of tensors by <see cref="Plus"/>, since "+" hides a factor of 1.
     /// </remarks>
-    internal static Scalar Number(double value) => Numbers.GetOrAdd(value, static number => number.ToScalar());
+    internal static Scalar Number(double value) => Numbers.GetOrAdd(value, number => Loaded(() => number.ToScalar()));
 
     /// <summary>A whole number, for tensors of integers.</summary>
-    internal static Scalar Whole(long value) => Wholes.GetOrAdd(value, static number => number.ToScalar());
+    internal static Scalar Whole(long value) => Wholes.GetOrAdd(value, number => Loaded(() => number.ToScalar()));
 
     /// <summary>x + y.</summary>
-    internal static Tensor Plus(this Tensor x, Tensor y) => x.add(y, One);
+    internal static Tensor Plus(this Tensor x, Tensor y) => x.add(y, Number(1));
 
     /// <summary>x += y.</summary>
-    internal static Tensor Plus_(this Tensor x, Tensor y) => x.add_(y, One);
+    internal static Tensor Plus_(this Tensor x, Tensor y) => x.add_(y, Number(1));
 
     /// <summary>0, 1, ... [length] int64.</summary>
     internal static Tensor Count(long length, Device device) => arange(Whole(0), Whole(length), Whole(1), ScalarType.Int64, device);
@@ -154,6 +153,12 @@ public static class Torch
         {
             // Of another caller, to whom it was not said in time.
         }
+    }
+
+    private static Scalar Loaded(Func<Scalar> make)
+    {
+        TorchLibrary.Load();
+        return make();
     }
 
     private static ModelException Named(ExternalException error)

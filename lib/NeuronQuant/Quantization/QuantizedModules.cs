@@ -3,10 +3,19 @@ using NeuronQuant.Checkpoints;
 namespace NeuronQuant.Quantization;
 
 /// <summary>Codes and scales that were chosen by something better than rounding to nearest: what a writer takes instead of quantizing.</summary>
-/// <param name="Method">how they were chosen: autoround, gptq, gram</param>
+/// <param name="Method">how they were chosen: autoround, gptq, awq</param>
 /// <param name="Weights">codes and scales of each module; a planned module that is not here is rounded to nearest</param>
 public sealed record QuantizedModules(string Method, IReadOnlyDictionary<ModuleName, QuantizedWeight> Weights)
 {
+    /// <summary>No changed tensor.</summary>
+    public static IReadOnlyDictionary<string, float[]> NoFloats { get; } = new Dictionary<string, float[]>();
+
     /// <summary>Weights of all modules together.</summary>
     public long Count => Weights.Values.Sum(weight => (long)weight.Codes.Length);
+
+    /// <summary>
+    /// Values of tensors that stay in floating point and are not the source's, such as the gain of a norm whose inverse went into the codes: by
+    /// Hugging Face's name, in C order. An lm_head.weight that a tied source does not have unties it.
+    /// </summary>
+    public IReadOnlyDictionary<string, float[]> Floats { get; init; } = NoFloats;
 }

@@ -1,6 +1,4 @@
-using NeuronQuant.Checkpoints;
-using NeuronQuant.Evaluation;
-using NeuronQuant.Formats;
+using NeuronQuant.Methods;
 using NeuronQuant.Models;
 using NeuronQuant.Quantization;
 
@@ -35,37 +33,18 @@ public static class QuantizationMethods
         ArgumentNullException.ThrowIfNull(model);
         ArgumentNullException.ThrowIfNull(grid);
         ArgumentNullException.ThrowIfNull(calibration);
-        LlamaModel Rounded(IReadOnlyList<string> kept) => QuantizedCopy.RoundToNearest(model, grid, kept);
-        LlamaModel Learned(IReadOnlyList<string> kept)
+        var input = new MethodInput(calibration, (recipe ?? TuningRecipe.Default).Seed, cancellation);
+        var learned = new AutoRoundMethod(recipe, progress);
+        QuantizationMethod Row(string name, string method, bool selective)
         {
-            var copy = Rounded(kept);
-            AutoRound.Tune(model, Grids(model, grid, kept), calibration, recipe, progress: progress, cancellation: cancellation).ApplyTo(copy);
-            return copy;
+            var grids = ModelGrids.Of(model.Config, grid, selective ? modulesToNotConvert : []);
+            return new(name, ModelGrids.AverageBits(model, grids), () =>
+                MethodRegistry.Parse(method, learned).Method.Apply(model, grids, input).ToModel());
         }
-        LlamaModel FedBack()
-        {
-            var copy = Rounded([]);
-            Gptq.Tune(model, Grids(model, grid, []), GramMatrix.Capture(model, calibration, cancellation: cancellation), cancellation: cancellation).ApplyTo(copy);
-            return copy;
-        }
-        double some = Bits(model, grid, modulesToNotConvert);
         return
         [
-            new("all", grid.Bits, () => Rounded([])), new("AutoRound", grid.Bits, () => Learned([])), new("selective", some, () => Rounded(modulesToNotConvert)),
-            new("AutoRound + selective", some, () => Learned(modulesToNotConvert)), new("GPTQ", grid.Bits, FedBack),
+            Row("all", "rtn", false), Row("AutoRound", "autoround", false), Row("selective", "rtn", true),
+            Row("AutoRound + selective", "autoround", true), Row("GPTQ", "gptq", false),
         ];
-    }
-
-    private static QuantizationPlan Plan(LlamaModel model, Grid grid, IReadOnlyList<string> kept) => QuantizationPlan.Create(
-        QuantizationPlan.LinearModules(model.Config), model.Config.TieWordEmbeddings, grid.Format, Granularity.PerChannelSymmetric, kept);
-
-    private static IReadOnlyDictionary<ModuleName, Grid> Grids(LlamaModel model, Grid grid, IReadOnlyList<string> kept) => TuningGrids.Of(Plan(model, grid, kept), grid);
-
-    private static double Bits(LlamaModel model, Grid grid, IReadOnlyList<string> kept)
-    {
-        var plan = Plan(model, grid, kept);
-        var linears = model.Linears.ToArray();
-        return linears.Sum(linear => (double)linear.Out * linear.In * (plan[linear.Module] == Format.Bf16 ? 16 : grid.Bits))
-            / linears.Sum(linear => (double)linear.Out * linear.In);
     }
 }

@@ -1,6 +1,7 @@
 using System.CommandLine;
-using NeuronQuant.Display;
+using System.Globalization;
 using NeuronQuant.Evaluation;
+using NeuronQuant.Methods;
 using NeuronQuant.Models;
 using NeuronQuant.Quantization;
 using NeuronQuant.Selection;
@@ -9,14 +10,18 @@ using NeuronQuant.Tuning;
 namespace NeuronQuant.CommandLine.Commands;
 
 /// <summary>
-/// <c>nq compare</c>: the blog's table on one model. Unquantized, all, AutoRound, selective, both, and GPTQ answer the same problems; each row has
-/// an interval and a paired test against the unquantized model and against "all". What selective keeps is chosen by divergence on the calibration
-/// texts, under a budget of average bits, or given by --keep; no choice looks at a graded problem.
+/// <c>nq compare</c>: methods on one model, by name, or the blog's table: unquantized, all, AutoRound, selective, both, and GPTQ. All answer the same
+/// problems; each row has bytes, an interval, and paired tests against the unquantized model and the first row, corrected together. What selective
+/// keeps is chosen by divergence on the calibration texts, under a budget of average bits, or given by --keep; no choice looks at a graded problem.
 /// </summary>
 internal static class CompareCommand
 {
     private sealed record Request(
-        string Model, int Bits, int Outliers, string[] Keep, double AverageBits, TuningRecipe Recipe, CalibrationSource Calibration, string? Data, int? Limit, bool Json);
+        string Model, int Bits, int? Group, string[] Methods, ulong Seed, int Outliers, string[] Keep, double AverageBits, TuningRecipe Recipe,
+        CalibrationSource Calibration, string? Data, int? Limit, bool Json);
+
+    private static readonly (string Name, string Method)[] Blog =
+        [("all", "rtn"), ("AutoRound", "autoround"), ("selective", "selective"), ("AutoRound + selective", "autoround+selective"), ("GPTQ", "gptq")];
 
     public static Command Create()
     {
@@ -28,13 +33,22 @@ internal static class CompareCommand
         var recipe = Arguments.Choice("--recipe", "AutoRound's recipe", "default", "light", "default", "best");
         var data = new Option<string?>("--data") { Description = "Word problems as GSM8K has them, JSON lines; the demo task's held-out problems without one." };
         var limit = new Option<int?>("--limit") { Description = "Only the first so many problems." };
-        var command = new Command("compare", "Grade every method of the blog's table, and GPTQ, on the same problems.")
-            { model, bits, outliers, keep, average, recipe, calibration, samples, length, data, limit, json };
+        var methods = MethodOptions.Methods();
+        var seed = MethodOptions.Seed();
+        var group = new Option<string?>("--group")
+        {
+            Description = "A scale for every so many weights along the input: for measuring. Not for autoround and gptq.",
+        }.AcceptOnlyFromAmong("32", "64", "128");
+        var command = new Command("compare", "Grade methods by name, or those of the blog's table and GPTQ, on the same problems.")
+            { model, methods, bits, group, seed, outliers, keep, average, recipe, calibration, samples, length, data, limit, json };
         command.SetAction((result, cancellation) =>
         {
             var chosen = TuningRecipe.Parse(result.GetRequiredValue(recipe));
             return Task.Run(() => Run(new Request(
-                result.GetRequiredValue(model), result.GetValue(bits), result.GetValue(outliers), result.GetValue(keep) ?? [], result.GetValue(average), chosen,
+                result.GetRequiredValue(model), result.GetValue(bits),
+                result.GetValue(group) is { } size ? int.Parse(size, CultureInfo.InvariantCulture) : null,
+                result.GetValue(methods) ?? [], result.GetValue(seed), result.GetValue(outliers),
+                result.GetValue(keep) ?? [], result.GetValue(average), chosen,
                 new CalibrationSource(result.GetValue(calibration), result.GetValue(samples) ?? chosen.Samples, result.GetValue(length)), result.GetValue(data),
                 result.GetValue(limit), result.GetValue(json)), cancellation));
         });
@@ -45,6 +59,9 @@ internal static class CompareCommand
     {
         if (request.Bits is < 2 or > 8) throw new UsageException($"--bits {request.Bits}: give 2 to 8.");
         if (request.AverageBits is < 8 or > 16 or double.NaN) throw new UsageException(FormattableString.Invariant($"--average-bits {request.AverageBits}: give 8 to 16."));
+        var learned = new AutoRoundMethod(request.Recipe);
+        var rows = request.Methods.Length > 0 ? request.Methods.Select(name => MethodOptions.Row(name, learned)).ToArray()
+            : [.. Blog.Select(row => MethodOptions.Row(row.Method, learned) with { Name = row.Name })];
         ModelSource.Say(request.Model);
         var engine = EngineModel.Load(request.Model);
         var task = WordProblemTask.Demo(request.Data is null
@@ -53,19 +70,14 @@ internal static class CompareCommand
         var calibration = request.Calibration.SetOf(texts, engine.Model.Config, engine.Tokenizer);
         var start = engine.Model.Copy();
         if (request.Outliers > 0) OutlierInjection.Apply(start, request.Outliers);
-        var grid = Grid.Nxd(request.Bits);
-        var kept = request.Keep.Length > 0 ? request.Keep : Chosen(request, start, texts, grid, cancellation);
+        var grid = request.Group is int group ? Grid.Nxd(request.Bits).InGroups(group) : Grid.Nxd(request.Bits);
+        var kept = request.Keep.Length > 0 ? request.Keep
+            : rows.Any(row => row.Selective) ? Chosen(request, start, texts, Grid.Nxd(request.Bits), cancellation) : [];
         using var line = new ProgressLine(Console.Error, Console.IsErrorRedirected);
-        Task<EvaluationResult> Grade(string name, LlamaModel weights)
-        {
-            line.Subject = name;
-            return Evaluator.Run(task, engine.With(weights, name), new EvaluationOptions(request.Limit, Progress: line.Show), cancellation);
-        }
-        var rows = new List<EvaluationResult> { await Grade("unquantized", start) };
-        var methods = QuantizationMethods.Of(start, grid, kept, calibration, request.Recipe, cancellation: cancellation);
-        foreach (var method in methods) rows.Add(await Grade(method.Name, method.Make()));
+        var compared = await MethodComparison.Run(engine, start, grid, kept, rows, new MethodInput(calibration, request.Seed, cancellation), task,
+            new EvaluationOptions(request.Limit, Progress: line.Show), name => line.Subject = name);
         line.Clear();
-        Print(request, rows, methods, kept, origin, task.Settings);
+        Print(request, compared, kept, origin, task.Settings);
         return 0;
     }
 
@@ -75,37 +87,58 @@ internal static class CompareCommand
         return [.. BudgetSelection.ByAverageBits(QuantizedCopy.Profile(model), scores, request.AverageBits).Selection.Entries];
     }
 
-    private static void Print(Request request, List<EvaluationResult> rows, IReadOnlyList<QuantizationMethod> methods, string[] kept, string origin, string settings)
+    private static void Print(Request request, MethodComparison compared, string[] kept, string origin, string settings)
     {
-        var (unquantized, quantized) = (new Comparison(rows[0], rows[1..]), new Comparison(rows[1], rows[2..]));
         if (request.Json)
         {
             CommandOutput.Json(new
             {
                 request.Bits,
+                request.Group,
+                request.Seed,
                 outliers_injected = request.Outliers,
                 modules_to_not_convert = kept,
                 recipe = request.Recipe.Name,
                 calibration = origin,
                 settings,
-                rows = rows.Select((row, i) => new
+                rows = compared.Rows.Select((row, i) => new
                 {
-                    method = row.Model,
-                    average_bits = i == 0 ? 16 : methods[i - 1].AverageBits,
-                    row.Main.Right,
-                    row.Main.Total,
-                    interval_95 = new[] { row.Main.Interval.Low, row.Main.Interval.High },
-                    p_against_unquantized = i == 0 ? (double?)null : PairedComparison.Of(row, rows[0]).PValue,
-                    p_against_all = i < 2 ? (double?)null : PairedComparison.Of(row, rows[1]).PValue,
+                    method = row.Name,
+                    average_bits = row.AverageBits,
+                    linear_bytes = row.Bytes,
+                    row.Result.Main.Right,
+                    row.Result.Main.Total,
+                    interval_95 = new[] { row.Result.Main.Interval.Low, row.Result.Main.Interval.High },
+                    answer_loss = row.Answers?.Loss,
+                    row.Answers?.Divergence,
+                    row.Seconds,
+                    on_front = compared.IsOnFront(row),
+                    why_not_on_neuron = row.WhyNotOnNeuron,
+                    p_against_unquantized = i == 0 ? (double?)null : PairedComparison.Of(row.Result, compared.Unquantized.Result).PValue,
+                    p_against_all = i < 2 ? (double?)null : PairedComparison.Of(row.Result, compared.Methods[0].Result).PValue,
+                }),
+                pairs = compared.Pairs().Select(pair => new
+                {
+                    pair.Paired.Model,
+                    against = pair.Paired.Baseline,
+                    pair.Paired.OnlyModel,
+                    only_other = pair.Paired.OnlyBaseline,
+                    p = pair.Paired.PValue,
+                    p_holm = pair.Corrected,
+                    questions_to_tell_apart = pair.Needed,
                 }),
             });
             return;
         }
-        if (request.Outliers > 0) CommandOutput.Note($"outliers were injected by a factor of {request.Outliers}; every row is of the changed model.");
-        CommandOutput.Note($"calibration: {origin}. AutoRound's recipe: {request.Recipe.Name}. Selective keeps {string.Join(',', kept)}.");
-        CommandOutput.Show(unquantized.ToDataFrame());
-        CommandOutput.Show(quantized.ToDataFrame());
-        CommandOutput.Show(Frames.From("Width of the linear weights", methods, ("method", method => method.Name), (new Column("average bits", "0.00"), method => method.AverageBits)));
+        if (request.Outliers > 0)
+            CommandOutput.Note($"outliers were injected by a factor of {request.Outliers}; every row is of the changed model. "
+                + "They are the inverse of the fold that AWQ and SmoothQuant look for, so those two win here by construction.");
+        CommandOutput.Note($"calibration: {origin}. AutoRound's recipe: {request.Recipe.Name}, seed {request.Seed}. Selective keeps "
+            + $"{(kept.Length == 0 ? "nothing" : string.Join(',', kept))}.");
+        foreach (var row in compared.Methods.Where(row => row.WhyNotOnNeuron is not null).GroupBy(row => row.WhyNotOnNeuron))
+            CommandOutput.Note($"for measuring only: {string.Join(", ", row.Select(one => one.Name))}: {row.Key}.");
+        CommandOutput.Show(compared.ToDataFrame());
+        CommandOutput.Show(compared.ToPairs());
         CommandOutput.Say($"{settings}.");
     }
 }

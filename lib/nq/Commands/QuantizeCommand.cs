@@ -6,7 +6,10 @@ using NeuronQuant.Quantization;
 
 namespace NeuronQuant.CommandLine.Commands;
 
-/// <summary><c>nq quantize</c>: round to nearest, and write the folder that NxDI loads (nxd), a bf16 folder (fake), or one for a GPU.</summary>
+/// <summary>
+/// <c>nq quantize</c>: quantize by round to nearest or a method by name, and write the folder that NxDI loads (nxd), a bf16 folder (fake), or one
+/// for a GPU.
+/// </summary>
 internal static class QuantizeCommand
 {
     public static Command Create()
@@ -19,23 +22,28 @@ internal static class QuantizeCommand
             "Codes and scales for NxDI, fake-quantized bf16 weights, or codes as vLLM reads them on a GPU",
             "nxd", "nxd", "fake", "compressed-tensors", "auto-round");
         var grid = new GridOptions();
+        var method = new MethodOptions();
         var overwrite = new Option<bool>("--overwrite") { Description = "Replace a checkpoint that is already in the folder." };
         var command = new Command("quantize", "Quantize a checkpoint by round to nearest, exactly as NxD Inference does.")
         {
             model, output, format, type, keep, layout, overwrite, json,
         };
         grid.AddTo(command);
-        command.SetAction((result, cancellation) => Task.Run(() => Run(
-            result.GetRequiredValue(model), result.GetRequiredValue(output), FormatNames.Parse(result.GetRequiredValue(format)),
-            GranularityNames.Parse(result.GetRequiredValue(type)), result.GetValue(keep) ?? [], result.GetRequiredValue(layout),
-            grid.Read(result), result.GetValue(overwrite), result.GetValue(json), cancellation)));
+        method.AddTo(command);
+        command.SetAction((result, cancellation) => Task.Run(() =>
+        {
+            var request = new QuantizeRequest(
+                result.GetRequiredValue(model), result.GetRequiredValue(output), FormatNames.Parse(result.GetRequiredValue(format)),
+                GranularityNames.Parse(result.GetRequiredValue(type)), result.GetValue(keep) ?? [], result.GetRequiredValue(layout),
+                grid.Read(result), result.GetValue(overwrite), result.GetValue(json));
+            return method.Read(result) is { } chosen ? MethodJob.Run(request, chosen, cancellation) : Run(request, cancellation);
+        }));
         return command;
     }
 
-    private static int Run(
-        string model, string output, Format format, Granularity granularity, string[] keep, string layout, Grid? grid, bool overwrite, bool json,
-        CancellationToken cancellation)
+    private static int Run(QuantizeRequest request, CancellationToken cancellation)
     {
+        var (model, output, format, granularity, keep, layout, grid, overwrite, json) = request;
         using var source = ModelSource.Open(model);
         if (source.HasConfig) ExpectedTensors.Check(source, source.Config);
         if (layout is "compressed-tensors" or "auto-round")

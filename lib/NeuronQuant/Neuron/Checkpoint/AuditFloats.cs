@@ -1,5 +1,6 @@
 using NeuronQuant.Checkpoints;
 using NeuronQuant.Formats;
+using NeuronQuant.Quantization;
 
 namespace NeuronQuant.Neuron;
 
@@ -38,5 +39,46 @@ internal static class AuditFloats
             findings.Add(new AuditFinding(AuditDefect.WeightChanged, stored.Name,
                 $"{changed} of {tensor.ElementCount} values differ from the source's in bf16, although the module is not quantized. Write the "
                     + "folder again from this source."));
+    }
+
+    /// <summary>Compares a tensor that a method changed with the digests of what it was changed to.</summary>
+    public static void CompareFolded(
+        Checkpoint written, TensorInfo stored, ulong[] digests, List<AuditFinding> findings, CancellationToken cancellation)
+    {
+        var weight = WeightMatrix.Of(written, stored);
+        if (weight.Rows != digests.Length)
+        {
+            findings.Add(new AuditFinding(AuditDefect.WrongShape, stored.Name,
+                $"has {weight.Rows} rows, and the folder '{ChosenCodes.FolderName}' tells of {digests.Length}. Is it of another model?"));
+            return;
+        }
+        var wrong = new bool[weight.Rows];
+        RowLoop.Run(weight.Rows, weight.Columns, weight.Columns, (row, values) =>
+        {
+            weight.ReadRow(row, values);
+            wrong[row] = ChosenCodes.Digest(values) != digests[row];
+        }, cancellation);
+        if (Array.IndexOf(wrong, true) is >= 0 and var first)
+            findings.Add(new AuditFinding(AuditDefect.WeightChanged, stored.Name,
+                $"{wrong.Count(value => value)} of {wrong.Length} rows are not what the method changed them to, the first is row {first}; "
+                + "the folder was changed since it was written. Write it again."));
+    }
+
+    /// <summary>Compares what the source does not have, the head of a tied model that was untied, and takes it among the expected keys.</summary>
+    public static List<AuditFinding> Added(
+        Checkpoint source, Checkpoint written, ChosenCodes chosen, HashSet<string> expected, CancellationToken cancellation)
+    {
+        var findings = new List<AuditFinding>();
+        var known = source.Tensors.Select(tensor => NeuronCheckpoint.Bare(tensor.Name)).ToHashSet();
+        foreach (var (name, digests) in chosen.Floats.Where(pair => !known.Contains(pair.Key)))
+        {
+            expected.Add(name);
+            if (written.Tensors.FirstOrDefault(tensor => NeuronCheckpoint.Bare(tensor.Name) == name) is { } stored)
+                CompareFolded(written, stored, digests, findings, cancellation);
+            else
+                findings.Add(new AuditFinding(AuditDefect.KeyMissing, name,
+                    "the method gave the model a tensor of its own, and it is not in the folder. Write it again."));
+        }
+        return findings;
     }
 }

@@ -57,7 +57,9 @@ public static class CheckpointAudit
             var module = ModuleName.OfTensor(tensor.Name, out string parameter);
             bool linear = module.IsLinear && parameter == "weight";
             long changed = 0;
-            if (whole && NeuronCheckpoint.IsQuantized(tensor, plan)) changed = chosen?.Find(module) is { } codes
+            if (whole && chosen?.Floats.GetValueOrDefault(NeuronCheckpoint.Bare(tensor.Name)) is { } digests)
+                AuditFloats.CompareFolded(written, keys.Find(tensor)!, digests, findings, cancellation);
+            else if (whole && NeuronCheckpoint.IsQuantized(tensor, plan)) changed = chosen?.Find(module) is { } codes
                 ? ReplayChosen(tensor, written, keys, codes, findings, cancellation)
                 : Replay(source, tensor, written, keys, plan, grid, findings, cancellation);
             else if (whole) AuditFloats.Compare(source, tensor, written, keys.Find(tensor)!, findings, cancellation);
@@ -65,6 +67,7 @@ public static class CheckpointAudit
                 NeuronCheckpoint.IsQuantized(tensor, plan)));
             progress?.Invoke(done += tensor.ElementCount, total);
         }
+        if (chosen is not null) findings.AddRange(AuditFloats.Added(source, written, chosen, expected, cancellation));
         findings.AddRange(keys.Extra(expected));
         return new AuditReport(layout, Describe(plan, layout, grid, record), modules, findings) { Notes = CheckpointNotes.Of(source) };
     }

@@ -22,12 +22,19 @@ internal sealed record ChosenModule(Grid Grid, float[] Scales, ulong[] Digests);
 /// less than 1/257 of a value and codes reach 128 at most. A changed code changes its channel's digest, so it is found in both layouts.
 /// With zero points codes are up to 255 apart, and with groups a channel has no one scale: there the digest is of the bf16 values.
 /// </remarks>
-internal sealed class ChosenCodes(IReadOnlyDictionary<ModuleName, ChosenModule> modules)
+internal sealed class ChosenCodes(IReadOnlyDictionary<ModuleName, ChosenModule> modules, IReadOnlyDictionary<string, ulong[]> floats)
 {
+    private const string FloatSuffix = ".float";
+
     public const string FolderName = "neuronquant";
 
     /// <summary>What is kept of a module; null when it was not tuned.</summary>
     public ChosenModule? Find(ModuleName module) => modules.GetValueOrDefault(module);
+
+    /// <summary>
+    /// For each tensor that stays in floating point and was changed, by its name without "model.", the digest of each row's bf16 values.
+    /// </summary>
+    public IReadOnlyDictionary<string, ulong[]> Floats { get; } = floats;
 
     /// <summary>Reads the witness of a folder; null when it is missing or damaged.</summary>
     public static ChosenCodes? Read(string folder, QuantizationRecord record)
@@ -44,7 +51,9 @@ internal sealed class ChosenCodes(IReadOnlyDictionary<ModuleName, ChosenModule> 
                         record is { GridNumbers: null, Widths: { } widths }
                             ? Grid.Parse(record.Grid, widths.GetValueOrDefault(module.Name, 8)) : record.WholeGrid,
                         Values<float>(kept, $"{module.Name}.scale"), Values<ulong>(kept, tensor.Name));
-                }));
+                }),
+                kept.Tensors.Where(tensor => tensor.Name.EndsWith(FloatSuffix, StringComparison.Ordinal))
+                    .ToDictionary(tensor => tensor.Name[..^FloatSuffix.Length], tensor => Values<ulong>(kept, tensor.Name)));
         }
         catch (CheckpointException)
         {
@@ -53,13 +62,16 @@ internal sealed class ChosenCodes(IReadOnlyDictionary<ModuleName, ChosenModule> 
     }
 
     /// <summary>Writes the witness of codes into a folder; an older one is replaced.</summary>
-    public static void Write(string folder, QuantizedModules chosen)
+    /// <param name="folder">the written folder</param>
+    /// <param name="chosen">the codes</param>
+    /// <param name="floats">as <see cref="Floats"/></param>
+    public static void Write(string folder, QuantizedModules chosen, IReadOnlyDictionary<string, ulong[]> floats)
     {
         using var writer = CheckpointWriter.Create(Path.Combine(folder, FolderName), chosen.Weights.SelectMany(pair => new[]
         {
             new TensorDeclaration($"{pair.Key.Name}.scale", TensorType.F32, [pair.Value.Rows, pair.Value.Groups]),
             new TensorDeclaration($"{pair.Key.Name}.digest", TensorType.U64, [pair.Value.Rows]),
-        }), overwrite: true);
+        }).Concat(floats.Select(pair => new TensorDeclaration(pair.Key + FloatSuffix, TensorType.U64, [pair.Value.Length]))), overwrite: true);
         foreach (var (module, weight) in chosen.Weights)
         {
             var digests = new ulong[weight.Rows];
@@ -67,6 +79,7 @@ internal sealed class ChosenCodes(IReadOnlyDictionary<ModuleName, ChosenModule> 
             writer.Write($"{module.Name}.scale", MemoryMarshal.AsBytes(weight.Scales.AsSpan()));
             writer.Write($"{module.Name}.digest", MemoryMarshal.AsBytes(digests.AsSpan()));
         }
+        foreach (var (tensor, digests) in floats) writer.Write(tensor + FloatSuffix, MemoryMarshal.AsBytes(digests.AsSpan()));
         writer.Complete();
     }
 

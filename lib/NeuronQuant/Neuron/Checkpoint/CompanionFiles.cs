@@ -20,7 +20,8 @@ internal static class CompanionFiles
     /// <param name="source">the model</param>
     /// <param name="folder">the target</param>
     /// <param name="quantization">what config.json shall say of the written codes; null for plain weights</param>
-    public static void Copy(Checkpoint source, string folder, JsonObject? quantization = null)
+    /// <param name="untie">whether the folder has an lm_head of its own, though the source's is the embedding</param>
+    public static void Copy(Checkpoint source, string folder, JsonObject? quantization = null, bool untie = false)
     {
         string from = Path.GetDirectoryName(source.ConfigPath)!;
         foreach (string file in Names.Where(file => File.Exists(Path.Combine(from, file))))
@@ -30,7 +31,8 @@ internal static class CompanionFiles
         var config = JsonNode.Parse(File.ReadAllText(source.ConfigPath))!.AsObject();
         bool changed = config.Remove("quantization_config") | config.Remove("compression_config");
         if (quantization is not null) config["quantization_config"] = quantization;
-        if (changed || quantization is not null)
+        if (untie) config["tie_word_embeddings"] = false; // Loaders would put the embedding in place of the head.
+        if (changed || untie || quantization is not null)
             File.WriteAllText(target, config.ToJsonString(Indented) + "\n");
         else File.Copy(source.ConfigPath, target, overwrite: true);
     }

@@ -50,21 +50,26 @@ public static class NeuronCheckpoint
             GridNumbers = chosen is null ? GridNumbers.Of(grid) : ChosenWriter.Numbers(chosen),
             Widths = chosen is null ? null : ChosenWriter.Widths(chosen),
             IntegersChanged = chosen is not null && layout == CheckpointLayout.Fake ? ChosenWriter.IntegersChanged(chosen, cancellation) : null,
+            Folded = chosen?.Floats.Count > 0 ? [.. chosen.Floats.Keys.Order(StringComparer.Ordinal)] : null,
         };
         long done = 0, total = source.Tensors.Sum(tensor => tensor.ElementCount);
-        using var writer = CheckpointWriter.Create(folder, source.Tensors.SelectMany(tensor => Declare(tensor, plan, layout)), overwrite: overwrite);
+        var floats = new FoldedFloats(source, plan, layout, chosen);
+        using var writer = CheckpointWriter.Create(
+            folder, source.Tensors.SelectMany(tensor => Declare(tensor, plan, layout)).Concat(floats.Added), overwrite: overwrite);
         foreach (var tensor in source.Tensors)
         {
-            if (!IsQuantized(tensor, plan)) CopyTensor(source, tensor, writer, layout, cancellation);
+            if (floats.Write(writer, tensor)) { }
+            else if (!IsQuantized(tensor, plan)) CopyTensor(source, tensor, writer, layout, cancellation);
             else if (chosen?.Weights.GetValueOrDefault(ModuleName.OfTensor(tensor.Name, out _)) is { } codes)
                 ChosenWriter.Write(writer, tensor, codes, layout);
             else if (layout == CheckpointLayout.Nxd) WriteCodes(source, tensor, writer, plan, grid, cancellation);
             else WriteFake(source, tensor, writer, grid, cancellation);
             progress?.Invoke(done += tensor.ElementCount, total);
         }
+        floats.WriteAdded(writer);
         cancellation.ThrowIfCancellationRequested();
-        if (layout == CheckpointLayout.Fake) CompanionFiles.Copy(source, folder);
-        if (chosen is not null) ChosenCodes.Write(folder, chosen);
+        if (layout == CheckpointLayout.Fake) CompanionFiles.Copy(source, folder, untie: floats.Unties);
+        if (chosen is not null) ChosenCodes.Write(folder, chosen, floats.Digests);
         else ChosenCodes.Delete(folder);
         record.Write(folder);
         writer.Complete();

@@ -41,6 +41,9 @@ public sealed record QuantizationRecord(
     /// <summary>The grid in numbers, where its name does not say all; null for the library's grids of 8 bits with one scale a row.</summary>
     public GridNumbers? GridNumbers { get; init; }
 
+    /// <summary>Tensors in floating point that a method changed so that the model computes the same; null when there are none.</summary>
+    public IReadOnlyList<string>? Folded { get; init; }
+
     private static readonly JsonSerializerOptions Options = new()
     {
         PropertyNamingPolicy = JsonNamingPolicy.SnakeCaseLower,

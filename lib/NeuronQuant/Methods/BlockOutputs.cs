@@ -1,0 +1,96 @@
+using NeuronQuant.Checkpoints;
+using NeuronQuant.Models;
+using NeuronQuant.Quantization;
+using NeuronQuant.Tuning;
+using static TorchSharp.torch;
+
+namespace NeuronQuant.Methods;
+
+/// <summary>A block's own outputs on its inputs, to compare with those of other weights: behind attention for q, k and v, behind the MLP for the
+/// rest.</summary>
+internal sealed class BlockOutputs
+{
+    private const int Batch = 8;
+
+    private readonly DecoderBlock _block;
+    private readonly ModelWalk _walk;
+    private readonly CancellationToken _cancellation;
+    private readonly (Tensor Inputs, Tensor Counted, Tensor Attention, Tensor Mlp)[] _batches;
+
+    /// <param name="block">in floating point</param>
+    /// <param name="walk">the model</param>
+    /// <param name="streams">what goes into the block, [texts, length, hidden]</param>
+    /// <param name="calibration">which positions count</param>
+    /// <param name="cancellation">checked before each batch</param>
+    public BlockOutputs(DecoderBlock block, ModelWalk walk, Tensor streams, CalibrationSet calibration, CancellationToken cancellation)
+    {
+        (_block, _walk, _cancellation) = (block, walk, cancellation);
+        int texts = (int)streams.shape[0];
+        _batches = [.. Enumerable.Range(0, (texts + Batch - 1) / Batch).Select(i =>
+        {
+            int first = i * Batch, count = Math.Min(Batch, texts - first);
+            float[] mask = [.. calibration.Counted.Skip(first).Take(count).SelectMany(one => one).Select(value => value ? 1f : 0f)];
+            Tensor[] kept = Torch.Run(() =>
+            {
+                var inputs = streams.narrow(0, first, count).clone();
+                var (attention, mlp) = Run(block, inputs);
+                return new[] { inputs, tensor(mask).view(count, -1, 1).to(attention.dtype), attention, mlp };
+            });
+            return (kept[0], kept[1], kept[2], kept[3]);
+        })];
+    }
+
+    /// <summary>Mean squared error of the output when some modules are rounded with scaled columns.</summary>
+    /// <param name="linears">modules of one input</param>
+    /// <param name="grids">their grids</param>
+    /// <param name="scales">s, [in]</param>
+    public double Loss(Linear[] linears, IReadOnlyDictionary<ModuleName, Grid> grids, double[] scales)
+    {
+        bool attention = linears[0].Module.Type.StartsWith("self_attn", StringComparison.Ordinal);
+        var work = Torch.Run(() => _block.Fused.Select(fused => fused.Weight.detach().clone()).ToArray());
+        Torch.Run(() =>
+        {
+            foreach (var linear in linears)
+            {
+                var (whole, first) = Place(work, linear);
+                float[] values = ScaledWeight.Rounded(linear.ToWeightMatrix(), grids[linear.Module], scales);
+                whole.narrow(0, first, linear.Out).copy_(TensorConversion.Share(values, linear.Out, linear.In));
+            }
+        });
+        var changed = _block.With(work);
+        var sums = new double[_batches.Length];
+        Torch.ForEach(_walk.Config.HiddenSize, [.. Enumerable.Range(0, sums.Length)], i => sums[i] = Torch.Run(() =>
+        {
+            var (middle, output) = Run(changed, _batches[i].Inputs);
+            var difference = attention ? middle - _batches[i].Attention : output - _batches[i].Mlp;
+            return (difference * difference * _batches[i].Counted).sum(ScalarType.Float64).item<double>();
+        }), _cancellation);
+        foreach (var one in work) one.Dispose();
+        return sums.Sum() / Math.Max(1, _batches.Sum(batch => Torch.Run(() =>
+            batch.Counted.sum(ScalarType.Float64).item<double>()))) / _walk.Config.HiddenSize;
+    }
+
+    private (Tensor Attention, Tensor Mlp) Run(DecoderBlock block, Tensor inputs)
+    {
+        Tensor? attention = null;
+        var output = block.Forward(inputs.to(_walk.Place.Device), Positions.Of(_walk.Rotary, inputs.shape[1], _walk.Place), (type, value) =>
+        {
+            if (type == "self_attn.o_proj") attention = value;
+        });
+        return (attention!, output);
+    }
+
+    private (Tensor Whole, long First) Place(Tensor[] work, Linear linear)
+    {
+        for (int i = 0; i < work.Length; i++)
+        {
+            long first = 0;
+            foreach (var module in _block.Fused[i].Modules)
+            {
+                if (module.Module == linear.Module) return (work[i], first);
+                first += module.Out;
+            }
+        }
+        throw new ModelException(linear.Name, "is no module of this block.");
+    }
+}

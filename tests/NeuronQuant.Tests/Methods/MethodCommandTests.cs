@@ -1,0 +1,101 @@
+using System.Text.Json;
+using NeuronQuant.Evaluation;
+using NeuronQuant.Methods;
+using NeuronQuant.Quantization;
+using NeuronQuant.Tests.Tuning;
+using NeuronQuant.Tuning;
+using Xunit;
+
+namespace NeuronQuant.Tests.Methods;
+
+/// <summary>Methods by name from the command line, and a reader's own in a comparison beside ours.</summary>
+[Collection("notebooks")] // They take over the console as well.
+public sealed class MethodCommandTests : IDisposable
+{
+    private static readonly string Model = Repository.PathOf("data", "demo-model");
+    private static readonly string[] Few = ["--samples", "4", "--recipe", "light", "--calibration", Repository.PathOf("data",
+        "demo-calibration.jsonl")];
+    private readonly TemporaryFolder _folder = new();
+
+    public void Dispose() => _folder.Dispose();
+
+    private string Out => Path.Combine(_folder.Path, "out");
+
+    [Theory]
+    [InlineData("awq", "nxd")]
+    [InlineData("awq", "fake")]
+    [InlineData("hadamard+gptq", "nxd")]
+    [InlineData("adaround", "fake")]
+    public async Task Quantize_by_a_method_writes_a_folder_that_passes_its_audit(string method, string layout)
+    {
+        var made = await Nq.Run(["quantize", Model, "--out", Out, "--method", method, "--layout", layout, "--keep", "layers.0.mlp,lm_head", .. Few]);
+        Assert.Equal((0, ""), (made.Code, made.Code == 0 ? "" : made.Error));
+        Assert.Equal(method.StartsWith("adaround", StringComparison.Ordinal), !made.Output.Contains("What was folded", StringComparison.Ordinal));
+        var audit = await Nq.Run(["audit", Model, Out]);
+        Assert.Equal(0, audit.Code);
+        Assert.Contains($"codes by {method}", audit.Output, StringComparison.Ordinal);
+    }
+
+    [Theory]
+    [InlineData("--method", "nothing")]
+    [InlineData("--method", "gptq+awq")]
+    [InlineData("--method", "awq+selective")] // --keep says what is kept.
+    [InlineData("--method", "hqq", "--bits", "4")] // Layout nxd stores eight bits.
+    [InlineData("--method", "awq", "--layout", "auto-round")]
+    [InlineData("--method", "awq", "--format", "f8e4m3")]
+    public async Task What_cannot_be_is_a_usage_error(params string[] options)
+    {
+        Assert.Equal(2, (await Nq.Run(["quantize", Model, "--out", Out, .. options, .. Few])).Code);
+        Assert.False(Directory.Exists(Out));
+    }
+
+    [Fact]
+    public async Task Compare_takes_rows_by_name_and_corrects_all_its_tests_together()
+    {
+        var (code, output, error) = await Nq.Run(["compare", Model, "--bits", "2", "--methods", "rtn,clip,hqq,smoothquant+clip,clip+selective",
+            "--keep",
+            "layers.1.self_attn", "--limit", "12", "--json", .. Few]);
+        Assert.Equal((0, ""), (code, code == 0 ? "" : error));
+        var table = JsonDocument.Parse(output).RootElement;
+        var rows = table.GetProperty("rows").EnumerateArray().ToArray();
+        Assert.Equal(["unquantized", "rtn", "clip", "hqq", "smoothquant+clip", "clip+selective"], rows.Select(row =>
+            row.GetProperty("method").GetString()));
+        Assert.Equal(0, rows[0].GetProperty("divergence").GetDouble(), 1e-9);
+        Assert.All(rows.Skip(1), row => Assert.InRange(row.GetProperty("divergence").GetDouble(), 1e-6, 20));
+        Assert.True(rows[5].GetProperty("linear_bytes").GetInt64() > rows[2].GetProperty("linear_bytes").GetInt64());
+        Assert.Contains(rows, row => row.GetProperty("on_front").GetBoolean());
+        Assert.Contains("zero points", rows[3].GetProperty("why_not_on_neuron").GetString(), StringComparison.Ordinal);
+        var pairs = table.GetProperty("pairs").EnumerateArray().ToArray();
+        Assert.InRange(pairs.Length, 9, 10); // Five against the model, four against rounding, the best against the next if that is not among them.
+        Assert.All(pairs, pair => Assert.True(pair.GetProperty("p_holm").GetDouble() >= pair.GetProperty("p").GetDouble()));
+        Assert.Equal(2, (await Nq.Run(["compare", Model, "--methods", "rtn,nothing"])).Code);
+    }
+
+    [Fact]
+    public async Task A_reader_s_own_class_stands_in_the_table()
+    {
+        var engine = EngineModel.Load(Model);
+        var texts = CalibrationTexts.Read(Repository.PathOf("data", "demo-calibration.jsonl"), engine.Tokenizer, 512).Take(4).ToArray();
+        var calibration = CalibrationSet.Of(texts, texts.Max(text => text.Length), 4, engine.Tokenizer.Roles.Pad);
+        var task = WordProblemTask.Demo(DemoTask.Generate(DemoPart.HeldOut, 5, 10).Select(problem => problem.Problem));
+        MethodRow[] rows = [MethodRegistry.Parse("rtn"), new("mine", new Mine(), false)];
+        var compared = await MethodComparison.Run(engine, engine.Model, Grid.Nxd(4), [], rows, new MethodInput(calibration), task);
+        Assert.Equal(["unquantized", "rtn", "mine"], compared.Rows.Select(row => row.Name));
+        Assert.Contains("mine", compared.ToString(), StringComparison.Ordinal);
+        Assert.Equal(compared.Methods[0].Bytes, compared.Methods[1].Bytes);
+        Assert.NotEqual(compared.Methods[0].Answers, compared.Methods[1].Answers);
+    }
+
+    // Clipped by a fixed share, in a few lines.
+    private sealed class Mine : IQuantizationMethod
+    {
+        public string Name => "mine";
+
+        public MethodNeeds Needs => MethodNeeds.Nothing;
+
+        public QuantizedModel Apply(NeuronQuant.Models.LlamaModel model, IReadOnlyDictionary<NeuronQuant.Checkpoints.ModuleName, Grid> grids,
+            MethodInput input) =>
+            QuantizedModel.Each(Name, model, grids, (linear, grid) => Clipping.Search(linear.ToWeightMatrix(), grid, new ClippingOptions(1, 0.7,
+                2)).Weight);
+    }
+}
