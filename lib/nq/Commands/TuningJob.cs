@@ -12,6 +12,7 @@ namespace NeuronQuant.CommandLine.Commands;
 internal sealed class TuningJob : IDisposable
 {
     private readonly Lazy<LlamaModel> _model;
+    private readonly ModelWalk _walk;
 
     private TuningJob(TuningRequest request, TuningRecipe recipe, CancellationToken cancellation)
     {
@@ -24,6 +25,7 @@ internal sealed class TuningJob : IDisposable
             FiniteValues.Check(Source, cancellation);
             Plan = QuantizationPlan.Create(Source, Format.Int8, modulesToNotConvert: request.Keep);
             Grids = TuningGrids.Of(Plan, request.Grid);
+            _walk = ModelWalk.Of(Source, request.Place); // Refuses what is not computed here, before any text is read.
             _model = new Lazy<LlamaModel>(() => ModelFiles.Load(Source, request.Place));
             (Calibration, Origin) = request.Source(recipe).ReadSet(Source.Config, () => Model, CalibrationSource.TokenizerOf(Source), cancellation);
         }
@@ -46,7 +48,7 @@ internal sealed class TuningJob : IDisposable
     public LlamaModel Model => _model.Value;
 
     /// <summary>A block at a time, from the checkpoint unless the model is in memory already.</summary>
-    public ModelWalk Walk => _model.IsValueCreated ? ModelWalk.Of(Model) : ModelWalk.Of(Source, Request.Place);
+    public ModelWalk Walk => _model.IsValueCreated ? ModelWalk.Of(Model) : _walk;
 
     public CalibrationSet Calibration { get; }
 
