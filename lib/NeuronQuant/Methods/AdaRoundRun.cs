@@ -39,11 +39,11 @@ internal sealed class AdaRoundRun
         _fixedCodes = Of([.. start.Integers.ToArray().Select(code => (float)code)]);
         var ratio = _weight / _scales + _zeros;
         _floors = ratio.floor();
-        _free = (_floors.ge(start.Grid.Minimum) & _floors.le(start.Grid.Maximum - 1)).to(type);
+        _free = (_floors.ge(Torch.Number(start.Grid.Minimum)) & _floors.le(Torch.Number(start.Grid.Maximum - 1))).to(type);
         if (FakeQuantization.IsShared(start.Grid)) // Rule R1: the largest weight keeps the largest code.
             _free.scatter_(1, _weight.abs().argmax(1, keepdim: true), zeros_like(_free.narrow(1, 0, 1)));
         _count = Math.Max(1, _free.sum().ToDouble());
-        _v = (ratio.sub_(_floors).sub_(AdaRound.Gamma).reciprocal_().mul_(AdaRound.Zeta - AdaRound.Gamma).sub_(1)).log_().neg_();
+        _v = (ratio.sub_(_floors).sub_(Torch.Number(AdaRound.Gamma)).reciprocal_().mul_(Torch.Number(AdaRound.Zeta - AdaRound.Gamma)).sub_(Torch.Number(1))).log_().neg_();
         _gram = gram.ToTensor().to(type);
         _gram = _gram * (1 / RoundedError()); // The error of rounding is then 1.
     }
@@ -74,17 +74,18 @@ internal sealed class AdaRoundRun
             cancellation.ThrowIfCancellationRequested();
             using var scope = NewDisposeScope();
             var gradient = Gradient(beta, lambda);
-            mean.mul_(First).add_(gradient, 1 - First);
-            square.mul_(Second).addcmul_(gradient, gradient, 1 - Second);
-            var (unbiased, spread) = (mean / (1 - Math.Pow(First, step + 1)), (square / (1 - Math.Pow(Second, step + 1))).sqrt_().add_(Small));
-            _v.sub_(unbiased.div_(spread).mul_(options.Rate));
+            mean.mul_(Torch.Number(First)).add_(gradient, Torch.Number(1 - First));
+            square.mul_(Torch.Number(Second)).addcmul_(gradient, gradient, Torch.Number(1 - Second));
+            var (unbiased, spread) = (mean / Torch.Number(1 - Math.Pow(First, step + 1)),
+                (square / Torch.Number(1 - Math.Pow(Second, step + 1))).sqrt_().add_(Torch.Number(Small), Torch.Number(1)));
+            _v.sub_(unbiased.div_(spread).mul_(Torch.Number(options.Rate)));
         }
 
         long Soft()
         {
             using var scope = NewDisposeScope();
             var heights = Heights(_v.sigmoid());
-            return (long)(heights.gt(0) & heights.lt(1) & _free.gt(0)).sum().ToDouble();
+            return (long)(heights.gt(Torch.Number(0)) & heights.lt(Torch.Number(1)) & _free.gt(Torch.Number(0))).sum().ToDouble();
         }
     }
 
@@ -94,25 +95,26 @@ internal sealed class AdaRoundRun
         var sigmoid = _v.sigmoid();
         var heights = Heights(sigmoid);
         var d = Values(heights).sub_(_weight);
-        var slope = d.mm(_gram).mul_(_scales).mul_(2 * _count);
+        var slope = d.mm(_gram).mul_(_scales).mul_(Torch.Number(2 * _count));
         if (beta is double power)
         {
-            var sides = heights.mul(2).sub_(1);
-            slope.sub_(sides.abs().pow_(power - 1).mul_(sides.sign()).mul_(2 * power * lambda));
+            var sides = heights.mul(Torch.Number(2)).sub_(Torch.Number(1));
+            slope.sub_(sides.abs().pow_(Torch.Number(power - 1)).mul_(sides.sign()).mul_(Torch.Number(2 * power * lambda)));
         }
-        var moving = (heights.gt(0) & heights.lt(1)).to(_v.dtype).mul_(_free);
-        return slope.mul_(moving).mul_(sigmoid).mul_(sigmoid.neg().add_(1)).mul_(AdaRound.Zeta - AdaRound.Gamma);
+        var moving = (heights.gt(Torch.Number(0)) & heights.lt(Torch.Number(1))).to(_v.dtype).mul_(_free);
+        return slope.mul_(moving).mul_(sigmoid).mul_(sigmoid.neg().add_(Torch.Number(1), Torch.Number(1))).mul_(Torch.Number(AdaRound.Zeta - AdaRound.Gamma));
     }
 
-    private static Tensor Heights(Tensor sigmoid) => sigmoid.mul(AdaRound.Zeta - AdaRound.Gamma).add_(AdaRound.Gamma).clamp_(0, 1);
+    private static Tensor Heights(Tensor sigmoid) => sigmoid.mul(Torch.Number(AdaRound.Zeta - AdaRound.Gamma))
+        .add_(Torch.Number(AdaRound.Gamma), Torch.Number(1)).clamp_(Torch.Number(0), Torch.Number(1));
 
-    private Tensor Codes(Tensor heights) => where(_free.gt(0), _floors + heights, _fixedCodes);
+    private Tensor Codes(Tensor heights) => where(_free.gt(Torch.Number(0)), _floors.Plus(heights), _fixedCodes);
 
     private Tensor Values(Tensor heights) => Codes(heights).sub_(_zeros).mul_(_scales);
 
     private QuantizedWeight Hard()
     {
-        var codes = Codes(_v.ge(0).to(_v.dtype)).to(ScalarType.Int8).contiguous();
+        var codes = Codes(_v.ge(Torch.Number(0)).to(_v.dtype)).to(ScalarType.Int8).contiguous();
         return _start with { Codes = MemoryMarshal.AsBytes(codes.bytes).ToArray() };
     }
 

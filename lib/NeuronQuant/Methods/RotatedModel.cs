@@ -82,7 +82,7 @@ internal static class RotatedModel
     {
         var gain = Folds.Double(norm);
         foreach (var linear in consumers) Folds.Write(linear.Weight, Folds.Double(linear.Weight) * gain);
-        norm.Tensor.fill_(1);
+        norm.Tensor.fill_(Torch.Number(1));
         folds.Add(new Fold($"{norm.Name}; {string.Join(", ", consumers.Select(linear => linear.Module.Type))}", "columns * gain, gain := 1",
             "the gain is on the input of all of them"));
     }

@@ -98,7 +98,7 @@ public sealed record SpinQuant(SpinQuantOptions? Options = null) : IModelTransfo
         var a = b - b.t();
         double t = Math.Min(rate, 1 / (a.abs().sum([0L]).max().item<double>() + 1e-8));
         var identity = eye(r.shape[0], dtype: ScalarType.Float64);
-        return linalg.solve(identity - a * (t / 2), (identity + a * (t / 2)).mm(r.t())).t().contiguous().data<double>().ToArray();
+        return linalg.solve(identity - a * Torch.Number(t / 2), identity.Plus(a * Torch.Number(t / 2)).mm(r.t())).t().contiguous().data<double>().ToArray();
     });
 
     internal static double Loss(LlamaModel plain, double[] stream, double[][] heads, IReadOnlyDictionary<ModuleName, Grid> grids,

@@ -48,7 +48,7 @@ internal static class SpinQuantGradient
     private static Tensor Stream(LlamaModel before, LlamaModel after)
     {
         var sum = zeros(before.Config.HiddenSize, before.Config.HiddenSize, ScalarType.Float64);
-        void Reads(Parameter weight, Parameter turned) => sum.add_(Folds.Double(weight).t().mm(Gradient(turned)));
+        void Reads(Parameter weight, Parameter turned) => sum.Plus_(Folds.Double(weight).t().mm(Gradient(turned)));
         Reads(before.Embedding, after.Embedding);
         Reads(before.Head.Weight, after.Head.Weight);
         foreach (var (linear, turned) in before.Blocks.SelectMany(block => block.Linears).Zip(after.Blocks.SelectMany(block => block.Linears)))
@@ -58,8 +58,8 @@ internal static class SpinQuantGradient
                 Reads(linear.Weight, turned.Weight);
                 continue;
             }
-            sum.add_(Folds.Double(linear.Weight).mm(Gradient(turned.Weight).t()));
-            if (linear.Bias is { } bias) sum.add_(Folds.Double(bias).unsqueeze(1).mm(Gradient(turned.Bias!).unsqueeze(0)));
+            sum.Plus_(Folds.Double(linear.Weight).mm(Gradient(turned.Weight).t()));
+            if (linear.Bias is { } bias) sum.Plus_(Folds.Double(bias).unsqueeze(1).mm(Gradient(turned.Bias!).unsqueeze(0)));
         }
         return sum;
     }
@@ -72,8 +72,8 @@ internal static class SpinQuantGradient
         Linear value = before["self_attn.v_proj"], output = before["self_attn.o_proj"];
         var heads = Folds.Double(value.Weight).view(-1, size, value.In);
         var sum = heads.bmm(Gradient(after[value.Module.Type].Weight).view(-1, size, value.In).transpose(1, 2)).sum([0L]);
-        if (value.Bias is { } bias) sum.add_(Folds.Double(bias).view(-1, size).t().mm(Gradient(after[value.Module.Type].Bias!).view(-1, size)));
-        sum.add_(Folds.Double(output.Weight).reshape(-1, size).t().mm(Gradient(after[output.Module.Type].Weight).reshape(-1, size)));
+        if (value.Bias is { } bias) sum.Plus_(Folds.Double(bias).view(-1, size).t().mm(Gradient(after[value.Module.Type].Bias!).view(-1, size)));
+        sum.Plus_(Folds.Double(output.Weight).reshape(-1, size).t().mm(Gradient(after[output.Module.Type].Weight).reshape(-1, size)));
         return sum.contiguous().data<double>().ToArray();
     }
 
