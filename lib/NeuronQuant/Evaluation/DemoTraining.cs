@@ -18,9 +18,15 @@ namespace NeuronQuant.Evaluation;
 /// <param name="KeyValueHeads">key and value heads</param>
 /// <param name="VocabularySize">tokens of the tokenizer</param>
 /// <param name="PeakRate">learning rate after warm-up</param>
+/// <param name="Context">positions the model is made for</param>
+/// <param name="Documents">whether it learns whole <see cref="DemoDocuments"/>, or the answers of single problems</param>
 public sealed record DemoRecipe(
     ulong Seed = 1, int Steps = 2000, int Batch = 64, int HiddenSize = 128, int IntermediateSize = 352, int Layers = 3, int Heads = 4,
-    int KeyValueHeads = 2, int VocabularySize = 512, double PeakRate = 2e-3);
+    int KeyValueHeads = 2, int VocabularySize = 512, double PeakRate = 2e-3, int Context = 512, bool Documents = false)
+{
+    /// <summary>Deep and thin, for what happens over depth and over a long context: 12 layers, and documents of up to 1,024 tokens.</summary>
+    public static DemoRecipe Deep { get; } = new(Steps: 2800, HiddenSize: 96, IntermediateSize: 256, Layers: 12, Context: 1024, Documents: true);
+}
 
 /// <summary>
 /// Trains the demo model from nothing: a tokenizer learned from training problems, a small Llama, and one pass over problems that are
@@ -40,7 +46,9 @@ public static class DemoTraining
     /// <summary>Name of the manifest: recipe, seed, versions, machine, hashes.</summary>
     public const string ManifestName = "manifest.json";
 
-    private const int LogEvery = 50;
+    private const int LogEvery = 50, TokenizerTexts = 5000;
+    private const int StepTokens = 4096; // Of a step with documents.
+    private const double ShortShare = 0.7; // Of the steps; documents are then a quarter of the context, and cost half.
 
     /// <summary>Trains and writes the model with its tokenizer, log and manifest.</summary>
     /// <param name="recipe">sizes, steps, seed</param>
@@ -50,7 +58,8 @@ public static class DemoTraining
     public static LlamaModel Run(DemoRecipe recipe, string folder, Action<TrainingStep>? report = null, CancellationToken cancellation = default)
     {
         Directory.CreateDirectory(folder);
-        var tokenizer = BpeTrainer.Train(DemoTask.Generate(DemoPart.Training, recipe.Seed, 5000).Select(Text), recipe.VocabularySize, folder);
+        var texts = recipe.Documents ? DemoDocuments.Texts(recipe.Seed, TokenizerTexts) : DemoTask.Generate(DemoPart.Training, recipe.Seed, TokenizerTexts).Select(Text);
+        var tokenizer = BpeTrainer.Train(texts, recipe.VocabularySize, folder);
         var model = new LlamaModel(Config(recipe, tokenizer));
         Initialization.Fill(model, recipe.Seed);
         var log = new StringBuilder("step,mean_loss,gradient_norm\n");
@@ -88,7 +97,20 @@ public static class DemoTraining
             }).Save(Path.Combine(folder, ManifestName));
 
     /// <summary>The batches of a run, made as they are asked for.</summary>
-    public static IEnumerable<TokenBatch> Batches(DemoRecipe recipe, Tokenizer tokenizer)
+    public static IEnumerable<TokenBatch> Batches(DemoRecipe recipe, Tokenizer tokenizer) =>
+        recipe.Documents ? Documents(recipe, tokenizer) : Problems(recipe, tokenizer);
+
+    private static IEnumerable<TokenBatch> Documents(DemoRecipe recipe, Tokenizer tokenizer)
+    {
+        var documents = new DemoDocuments(tokenizer, recipe.Seed);
+        for (int step = 0; ; step++)
+        {
+            int length = step < ShortShare * recipe.Steps ? recipe.Context / 4 : recipe.Context;
+            yield return TokenBatch.Of([.. Enumerable.Range(0, StepTokens / length).Select(_ => documents.Next(length))]);
+        }
+    }
+
+    private static IEnumerable<TokenBatch> Problems(DemoRecipe recipe, Tokenizer tokenizer)
     {
         int end = tokenizer.IdOf(BpeTrainer.EndToken)!.Value, padding = tokenizer.IdOf(BpeTrainer.PadToken)!.Value;
         foreach (var problems in DemoTask.Generate(DemoPart.Training, recipe.Seed + 1, int.MaxValue).Chunk(recipe.Batch))
@@ -112,7 +134,7 @@ public static class DemoTraining
         KeyValueHeadCount = recipe.KeyValueHeads,
         HeadSize = recipe.HiddenSize / recipe.Heads,
         VocabularySize = tokenizer.VocabularySize,
-        MaxPositionEmbeddings = 512,
+        MaxPositionEmbeddings = recipe.Context,
         RmsNormEpsilon = 1e-5,
         BeginTokenId = tokenizer.IdOf(BpeTrainer.BeginToken),
         EndTokenIds = [tokenizer.IdOf(BpeTrainer.EndToken)!.Value],

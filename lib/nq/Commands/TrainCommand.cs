@@ -9,18 +9,31 @@ internal static class TrainCommand
 {
     public static Command Create()
     {
-        var standard = new DemoRecipe();
         var output = new Option<string>("--out") { Description = "The folder to write.", Required = true };
-        var seed = new Option<ulong>("--seed") { Description = "Chooses weights and problems.", DefaultValueFactory = _ => standard.Seed };
-        var steps = Sized("--steps", "Updates.", standard.Steps);
-        var batch = Sized("--batch", "Problems in a step.", standard.Batch);
-        var layers = Sized("--layers", "Decoder layers.", standard.Layers);
+        var deep = new Option<bool>("--deep") { Description = "The deep model: 12 thin layers, learning documents of 1,024 tokens." };
+        var seed = new Option<ulong?>("--seed") { Description = "Chooses weights and problems." };
+        var steps = Sized("--steps", "Updates.");
+        var batch = Sized("--batch", "Problems in a step, of the demo model.");
+        var layers = Sized("--layers", "Decoder layers.");
         var overwrite = new Option<bool>("--overwrite") { Description = "Replace a checkpoint that is already in the folder." };
-        var command = new Command("train", "Train the demo model from nothing; with its own options the same bytes come out on the same machine.")
-            { output, seed, steps, batch, layers, overwrite };
-        command.SetAction((result, cancellation) => Task.Run(() => Run(
-            standard with { Seed = result.GetValue(seed), Steps = result.GetValue(steps), Batch = result.GetValue(batch), Layers = result.GetValue(layers) },
-            CheckpointTarget.Free(result.GetRequiredValue(output), result.GetValue(overwrite)), cancellation)));
+        var command = new Command("train", "Train a demo model from nothing; with its own options the same bytes come out on the same machine.")
+            { output, deep, seed, steps, batch, layers, overwrite };
+        command.Validators.Add(result =>
+        {
+            if (result.GetValue(deep) && result.GetValue(batch) is not null) result.AddError("--batch: a step of the deep model has a fixed number of tokens; leave it out.");
+        });
+        command.SetAction((result, cancellation) => Task.Run(() =>
+        {
+            var recipe = result.GetValue(deep) ? DemoRecipe.Deep : new DemoRecipe();
+            recipe = recipe with
+            {
+                Seed = result.GetValue(seed) ?? recipe.Seed,
+                Steps = result.GetValue(steps) ?? recipe.Steps,
+                Batch = result.GetValue(batch) ?? recipe.Batch,
+                Layers = result.GetValue(layers) ?? recipe.Layers,
+            };
+            return Run(recipe, CheckpointTarget.Free(result.GetRequiredValue(output), result.GetValue(overwrite)), cancellation);
+        }));
         return command;
     }
 
@@ -35,12 +48,12 @@ internal static class TrainCommand
         return 0;
     }
 
-    private static Option<int> Sized(string name, string description, int standard)
+    private static Option<int?> Sized(string name, string description)
     {
-        var option = new Option<int>(name) { Description = description, DefaultValueFactory = _ => standard };
+        var option = new Option<int?>(name) { Description = description };
         option.Validators.Add(result =>
         {
-            if (result.GetValueOrDefault<int>() < 1) result.AddError($"{name}: give a number above zero.");
+            if (result.GetValueOrDefault<int?>() < 1) result.AddError($"{name}: give a number above zero.");
         });
         return option;
     }
