@@ -7,26 +7,42 @@ namespace NeuronQuant.Tests;
 public class InterruptTests
 {
     [Fact]
-    public async Task Ctrl_C_ends_a_command_cleanly_and_leaves_no_model()
+    public async Task Ctrl_C_ends_a_training_cleanly_and_leaves_no_model() =>
+        await Interrupted(folder => ["train", "--out", folder, "--steps", "1000000"], folder => File.Exists(Path.Combine(folder, "tokenizer.json")),
+            folder => Assert.False(File.Exists(Path.Combine(folder, "model.safetensors"))));
+
+    [Fact]
+    public async Task Ctrl_C_within_a_tuning_ends_it_between_two_iterations_and_leaves_no_half_block() =>
+        await Interrupted(folder => ["autoround", Repository.PathOf("data", "demo-model"), "--out", Path.Combine(folder, "tuned"), "--iterations", "1000000",
+                "--calibration", Repository.PathOf("data", "demo-calibration.jsonl"), "--samples", "8"],
+            folder => Directory.Exists(Path.Combine(folder, "tuned.tuning")),
+            folder =>
+            {
+                Assert.False(Directory.Exists(Path.Combine(folder, "tuned")));
+                Assert.Empty(Directory.GetDirectories(Path.Combine(folder, "tuned.tuning")));
+            });
+
+    private static async Task Interrupted(Func<string, string[]> arguments, Func<string, bool> begun, Action<string> left)
     {
         Assert.SkipUnless(OperatingSystem.IsLinux() || OperatingSystem.IsMacOS(), "signals are sent with kill");
         string folder = Directory.CreateTempSubdirectory("neuronquant-").FullName;
         try
         {
-            var start = new ProcessStartInfo("dotnet", [typeof(CommandLine.Program).Assembly.Location, "train", "--out", folder, "--steps", "1000000"])
+            var start = new ProcessStartInfo("dotnet", [typeof(CommandLine.Program).Assembly.Location, .. arguments(folder)])
             {
                 RedirectStandardError = true,
                 RedirectStandardOutput = true,
             };
             using var process = Process.Start(start)!;
             var error = process.StandardError.ReadToEndAsync(TestContext.Current.CancellationToken);
-            for (int i = 0; i < 300 && !File.Exists(Path.Combine(folder, "tokenizer.json")); i++) await Task.Delay(100);
+            for (int i = 0; i < 300 && !begun(folder); i++) await Task.Delay(100);
+            await Task.Delay(500); // Into a step.
             using (var kill = Process.Start("kill", ["-INT", $"{process.Id}"])) await kill.WaitForExitAsync();
             using var limit = new CancellationTokenSource(TimeSpan.FromSeconds(30));
             await process.WaitForExitAsync(limit.Token);
             Assert.Equal(1, process.ExitCode);
             Assert.Contains("Cancelled.", await error, StringComparison.Ordinal);
-            Assert.False(File.Exists(Path.Combine(folder, "model.safetensors")));
+            left(folder);
         }
         finally
         {

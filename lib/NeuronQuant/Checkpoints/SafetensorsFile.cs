@@ -1,27 +1,32 @@
 using System.Buffers.Binary;
 using System.Collections.Immutable;
 using System.IO.MemoryMappedFiles;
+using Microsoft.Win32.SafeHandles;
 
 namespace NeuronQuant.Checkpoints;
 
 /// <summary>One safetensors file, memory-mapped: opening reads the header, and bytes come from disk when they are looked at.</summary>
 /// <remarks>
 /// Spans point into the map, so a 24 GB model costs address space and page cache, not managed memory. The price: a span must not be used
-/// after Dispose, and a file that another program truncates while it is mapped ends the process (the operating system's rule; replacing
-/// it by rename, as CheckpointWriter does, is harmless). Methods called after Dispose throw ObjectDisposedException. Reading from several
-/// threads is fine. The map is made at the first access, so that opening hundreds of shards stays cheap.
+/// after Dispose, and reading what another program has cut off ends the process (the operating system's rule). So the file's length and
+/// time are looked at before bytes are given out, once a millisecond at most, and a file that was written to since it was opened is an
+/// error; replacing it by rename, as CheckpointWriter does, is harmless. Methods called after Dispose throw ObjectDisposedException.
+/// Reading from several threads is fine. The map is made at the first access, so that opening hundreds of shards stays cheap.
 /// </remarks>
 public sealed class SafetensorsFile : IDisposable
 {
     private readonly Lock _lock = new();
     private readonly long _length;
+    private readonly DateTime _written;
+    private SafeFileHandle? _handle;
+    private long _looked = -1; // When the file was last seen unchanged, in milliseconds.
     private MemoryMappedFile? _file;
     private MemoryMappedViewAccessor? _view;
     private unsafe byte* _start;
     private bool _disposed;
 
-    private SafetensorsFile(string path, long length, ImmutableArray<TensorInfo> tensors, ImmutableDictionary<string, string> metadata) =>
-        (Path, _length, Tensors, Metadata) = (path, length, tensors, metadata);
+    private SafetensorsFile(string path, long length, DateTime written, ImmutableArray<TensorInfo> tensors, ImmutableDictionary<string, string> metadata) =>
+        (Path, _length, _written, Tensors, Metadata) = (path, length, written, tensors, metadata);
 
     /// <summary>The file's path, as given.</summary>
     public string Path { get; }
@@ -39,10 +44,10 @@ public sealed class SafetensorsFile : IDisposable
         ArgumentNullException.ThrowIfNull(path);
         try
         {
-            byte[] header = ReadHeader(path, out long length);
+            byte[] header = ReadHeader(path, out long length, out var written);
             var entries = SafetensorsHeader.Parse(path, header, out var metadata);
             var tensors = SafetensorsLayout.Check(path, entries, SafetensorsHeader.LengthBytes + header.Length, length);
-            return new SafetensorsFile(path, length, tensors, metadata);
+            return new SafetensorsFile(path, length, written, tensors, metadata);
         }
         catch (CheckpointException error) when (IsNoHeader(error.Failure) && FileKind.Of(path) is var (kind, remedy))
         {
@@ -60,6 +65,7 @@ public sealed class SafetensorsFile : IDisposable
     /// <param name="count">Number of bytes; a tensor may be longer than a span can be, hence the pair.</param>
     /// <exception cref="ArgumentOutOfRangeException">The part is not within the tensor, or the tensor is not within this file.</exception>
     /// <exception cref="ObjectDisposedException">The file was closed.</exception>
+    /// <exception cref="CheckpointException">The file was written to since it was opened.</exception>
     public unsafe ReadOnlySpan<byte> Bytes(TensorInfo tensor, long offset, int count)
     {
         ArgumentNullException.ThrowIfNull(tensor);
@@ -72,6 +78,7 @@ public sealed class SafetensorsFile : IDisposable
         {
             ObjectDisposedException.ThrowIf(_disposed, this);
             if (_start == null) Map();
+            CheckUnchanged();
             return new ReadOnlySpan<byte>(_start + tensor.Offset + offset, count);
         }
     }
@@ -108,6 +115,7 @@ public sealed class SafetensorsFile : IDisposable
             if (_start != null) _view!.SafeMemoryMappedViewHandle.ReleasePointer();
             _view?.Dispose();
             _file?.Dispose();
+            _handle?.Dispose();
         }
     }
 
@@ -132,9 +140,10 @@ public sealed class SafetensorsFile : IDisposable
     {
         try
         {
-            _file ??= MemoryMappedFile.CreateFromFile(Path, FileMode.Open, null, 0, MemoryMappedFileAccess.Read);
+            _handle ??= File.OpenHandle(Path, FileMode.Open, FileAccess.Read, FileShare.Read);
+            CheckUnchanged(); // An empty file cannot be mapped: say why it is empty.
+            _file ??= MemoryMappedFile.CreateFromFile(_handle, null, 0, MemoryMappedFileAccess.Read, HandleInheritability.None, leaveOpen: true);
             _view ??= _file.CreateViewAccessor(0, 0, MemoryMappedFileAccess.Read);
-            if (_view.Capacity < _length) throw new IOException($"the file shrank from {_length} to {_view.Capacity} bytes");
             byte* start = null;
             _view.SafeMemoryMappedViewHandle.AcquirePointer(ref start);
             _start = start + _view.PointerOffset;
@@ -145,12 +154,26 @@ public sealed class SafetensorsFile : IDisposable
         }
     }
 
-    private static byte[] ReadHeader(string path, out long length)
+    // Two calls of the system a millisecond cost nothing beside the reading, and a row may be short.
+    private void CheckUnchanged()
+    {
+        long now = Environment.TickCount64;
+        if (now == _looked) return;
+        long length = RandomAccess.GetLength(_handle!);
+        var written = File.GetLastWriteTimeUtc(_handle!);
+        if (length != _length || written != _written)
+            throw new CheckpointException(CheckpointFailure.ReadFailed, Path, null,
+                length == _length ? "written to while it was read" : $"{length} bytes now, {_length} when it was opened",
+                "a file that stays as it is while it is read", "Wait until whatever writes it has ended, and start again.");
+        _looked = now;
+    }
+
+    private static byte[] ReadHeader(string path, out long length, out DateTime written)
     {
         try
         {
             using var handle = File.OpenHandle(path);
-            length = RandomAccess.GetLength(handle);
+            (length, written) = (RandomAccess.GetLength(handle), File.GetLastWriteTimeUtc(handle));
             int count = HeaderLength(path, handle, length);
             var header = new byte[count];
             for (int done = 0; done < count;)

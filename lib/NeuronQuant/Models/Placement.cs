@@ -1,3 +1,4 @@
+using NeuronQuant.Quantization;
 using TorchSharp;
 using static TorchSharp.torch;
 
@@ -49,6 +50,13 @@ public sealed record Placement(ScalarType Type, Device Device)
             : throw new ModelException("device", $"{device}: libtorch sees {count} GPUs. Build with -p:LibTorch=cuda on a machine that has one, or use --device cpu.");
     }
 
+    /// <summary>The record of a computation here, for what is written from it.</summary>
+    /// <param name="seed">of everything that was drawn; null where nothing was</param>
+    /// <param name="calibration">where the texts came from</param>
+    public Computation Record(ulong? seed, string calibration) => new(Name, $"{Device}", Torch.Threads, calibration, seed);
+
     /// <summary>"float32 on cpu".</summary>
-    public override string ToString() => $"{Type.ToString().ToLowerInvariant()} on {Device}";
+    public override string ToString() => $"{Name} on {Device}";
+
+    private string Name => Type.ToString().ToLowerInvariant();
 }

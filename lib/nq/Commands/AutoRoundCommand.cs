@@ -48,7 +48,7 @@ internal static class AutoRoundCommand
             block.RoundedLoss,
             block.TunedLoss,
             block.BestIteration,
-        }), cancellation);
+        }), recipe.Seed, cancellation);
         Directory.Delete(state, recursive: true);
         return 0;
     }

@@ -19,7 +19,7 @@ internal static class GptqCommand
         using var job = TuningJob.Open(request, TuningRecipe.Default, cancellation);
         var grams = GramMatrix.Capture(job.Model, job.Calibration, cancellation: cancellation);
         var tuned = CommandOutput.WithProgress("rounding", progress => Gptq.Tune(job.Model, job.Grids, grams, progress, cancellation), cancellation);
-        job.Finish(tuned.Modules, tuned.ToDataFrame(), tuned.Layers.Select(layer => new { module = layer.Module.Name, layer.RoundedError, layer.Error }), cancellation);
+        job.Finish(tuned.Modules, tuned.ToDataFrame(), tuned.Layers.Select(layer => new { module = layer.Module.Name, layer.RoundedError, layer.Error }), null, cancellation);
         return 0;
     }
 }

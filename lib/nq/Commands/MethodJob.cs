@@ -40,15 +40,14 @@ internal static class MethodJob
             ? method.Calibration.ReadSet(model.Config, () => model, CalibrationSource.TokenizerOf(source), cancellation) : (null, "none needed");
         var made = method.Row.Method.Apply(model, ModelGrids.Of(plan, grid), new MethodInput(calibration, method.Seed, cancellation));
         var record = CommandOutput.WithProgress("writing", progress => NeuronCheckpoint.Write(source, request.Output, plan, layout,
-            overwrite: request.Overwrite, progress: progress, cancellation: cancellation, chosen: made.ToModules(model)), cancellation);
+            overwrite: request.Overwrite, progress: progress, cancellation: cancellation,
+            chosen: made.ToModules(model) with { Computation = model.Place.Record(method.Seed, origin) }), cancellation);
         using var written = Checkpoint.OpenStored(request.Output);
         if (request.Json)
         {
             CommandOutput.Json(new
             {
                 record,
-                calibration = origin,
-                method.Seed,
                 folds = made.Folds,
                 source_bytes = source.ByteCount,
                 bytes = written.ByteCount,

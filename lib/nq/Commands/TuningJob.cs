@@ -61,11 +61,13 @@ internal sealed class TuningJob : IDisposable
     /// <param name="chosen">the tuned codes</param>
     /// <param name="table">the losses, for a person</param>
     /// <param name="losses">the losses, for --json</param>
+    /// <param name="seed">of what was drawn; null where nothing was</param>
     /// <param name="cancellation">stops the write</param>
-    public void Finish(QuantizedModules chosen, DataFrame table, object losses, CancellationToken cancellation)
+    public void Finish(QuantizedModules chosen, DataFrame table, object losses, ulong? seed, CancellationToken cancellation)
     {
         var record = CommandOutput.WithProgress("writing", progress => NeuronCheckpoint.Write(
-            Source, Request.Output, Plan, Request.Layout, overwrite: Request.Overwrite, progress: progress, cancellation: cancellation, chosen: chosen), cancellation);
+            Source, Request.Output, Plan, Request.Layout, overwrite: Request.Overwrite, progress: progress, cancellation: cancellation,
+            chosen: chosen with { Computation = Request.Place.Record(seed, Origin) }), cancellation);
         using var written = Checkpoint.OpenStored(Request.Output);
         if (Request.Json)
         {
@@ -73,10 +75,6 @@ internal sealed class TuningJob : IDisposable
             {
                 record,
                 Request.Grid.Bits,
-                calibration = Origin,
-                dtype = Request.Place.Type.ToString().ToLowerInvariant(),
-                device = $"{Request.Place.Device}",
-                threads = Torch.Threads,
                 losses,
                 notes = CheckpointNotes.Of(Source).Union(Plan.Notes),
                 source_bytes = Source.ByteCount,

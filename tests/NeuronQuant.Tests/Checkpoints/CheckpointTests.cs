@@ -231,4 +231,38 @@ public sealed class CheckpointTests : IDisposable
         Assert.Equal([0f, 1f], last);
         Assert.Equal(0x3F, checkpoint.Bytes(checkpoint["t3"], 2 * elements - 1, 1)[0]);
     }
+
+    [Theory]
+    [InlineData(-4)]
+    [InlineData(0)]
+    [InlineData(4)]
+    public void A_file_that_is_written_to_while_it_is_read_is_an_error_and_not_the_end_of_the_process(int grown)
+    {
+        string path = _files.Safetensors("a.safetensors", $"{{{TestFiles.Entry("a", "F32", "4096", "0,16384")}}}", new byte[16384]);
+        using var file = SafetensorsFile.Open(path);
+        var values = new float[4096];
+        file.ReadFloats(file.Tensors[0], 0, values);
+        using (var writer = new FileStream(path, FileMode.Open, FileAccess.Write, FileShare.ReadWrite))
+        {
+            writer.SetLength(writer.Length + grown * 2048);
+            writer.WriteByte(0);
+        }
+        File.SetLastWriteTimeUtc(path, DateTime.UtcNow.AddSeconds(1)); // The clock of files may be coarse.
+        Thread.Sleep(2);
+        var error = Assert.Throws<CheckpointException>(() => file.ReadFloats(file.Tensors[0], 0, values));
+        Assert.Equal((CheckpointFailure.ReadFailed, path), (error.Failure, error.File));
+    }
+
+    [Fact]
+    public void A_file_that_another_takes_the_name_of_is_read_to_its_end()
+    {
+        string path = _files.Safetensors("a.safetensors", $"{{{TestFiles.Entry("a", "F32", "1", "0,4")}}}", BitConverter.GetBytes(1.5f));
+        using var file = SafetensorsFile.Open(path);
+        var values = new float[1];
+        file.ReadFloats(file.Tensors[0], 0, values);
+        File.Move(_files.Safetensors("b.safetensors", $"{{{TestFiles.Entry("a", "F32", "1", "0,4")}}}", BitConverter.GetBytes(2.5f)), path, overwrite: true);
+        Thread.Sleep(2);
+        file.ReadFloats(file.Tensors[0], 0, values);
+        Assert.Equal(1.5f, values[0]);
+    }
 }

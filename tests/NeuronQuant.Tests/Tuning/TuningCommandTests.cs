@@ -35,6 +35,9 @@ public sealed class TuningCommandTests : IDisposable
         var audit = await Nq.Run(["audit", Model, Out]);
         Assert.Equal(0, audit.Code);
         Assert.Contains("codes by autoround", audit.Output, StringComparison.Ordinal);
+        var made = JsonDocument.Parse(File.ReadAllText(Path.Combine(Out, "neuronquant.json"))).RootElement.GetProperty("computation");
+        Assert.Equal(("float32", "cpu", Torch.Threads, 42), (made.GetProperty("dtype").GetString(), made.GetProperty("device").GetString(),
+            made.GetProperty("threads").GetInt32(), made.GetProperty("seed").GetInt32()));
     }
 
     [Fact]

@@ -50,6 +50,7 @@ public static class NeuronCheckpoint
             GridNumbers = chosen is null ? GridNumbers.Of(grid) : ChosenWriter.Numbers(chosen),
             Widths = chosen is null ? null : ChosenWriter.Widths(chosen),
             IntegersChanged = chosen is not null && layout == CheckpointLayout.Fake ? ChosenWriter.IntegersChanged(chosen, cancellation) : null,
+            Computation = chosen?.Computation,
             Folded = chosen?.Floats.Count > 0 ? [.. chosen.Floats.Keys.Order(StringComparer.Ordinal)] : null,
         };
         long done = 0, total = source.Tensors.Sum(tensor => tensor.ElementCount);

@@ -44,6 +44,9 @@ public sealed record QuantizationRecord(
     /// <summary>Tensors in floating point that a method changed so that the model computes the same; null when there are none.</summary>
     public IReadOnlyList<string>? Folded { get; init; }
 
+    /// <summary>How tuned codes were computed; null for rounding to nearest, whose codes are the same everywhere.</summary>
+    public Computation? Computation { get; init; }
+
     private static readonly JsonSerializerOptions Options = new()
     {
         PropertyNamingPolicy = JsonNamingPolicy.SnakeCaseLower,
