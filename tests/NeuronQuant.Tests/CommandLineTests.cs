@@ -24,7 +24,7 @@ public sealed class CommandLineTests
     [InlineData("select _ --average-bits 9")]
     [InlineData("select MODEL --average-bits 9 --calibration _")]
     [InlineData("compare _")]
-    [InlineData("compare MODEL --data _")]
+    [InlineData("compare MODEL --tasks _")]
     [InlineData("audit _ x")]
     [InlineData("audit MODEL _")]
     [InlineData("plan _")]

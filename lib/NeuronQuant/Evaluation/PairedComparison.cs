@@ -24,6 +24,9 @@ public sealed record PairedComparison(string Metric, string Model, string Baseli
     /// <summary>The model's accuracy less the baseline's, -1 to 1.</summary>
     public double Difference => (OnlyModel - OnlyBaseline) / (double)Total;
 
+    /// <summary>A 95 % interval of the difference; see <see cref="Statistics.PairedDifference"/>.</summary>
+    public (double Low, double High) Interval => Statistics.PairedDifference(OnlyModel, OnlyBaseline, Total);
+
     /// <summary>McNemar's exact two-sided p-value.</summary>
     public double PValue => Statistics.McNemar(OnlyModel, OnlyBaseline);
 

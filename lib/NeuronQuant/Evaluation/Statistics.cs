@@ -50,6 +50,23 @@ public static class Statistics
     }
 
     /// <summary>
+    /// A 95 % interval of the difference of two shares on the same questions, by Agresti and Min (2005): half a question is added to each of the
+    /// four counts, and then d +- z sqrt(b + c - (b - c)^2 / n) / n. It is never empty, and holds for few questions.
+    /// </summary>
+    /// <param name="onlyFirst">questions that only the first model answers rightly</param>
+    /// <param name="onlySecond">questions that only the second does</param>
+    /// <param name="total">questions</param>
+    public static (double Low, double High) PairedDifference(int onlyFirst, int onlySecond, int total)
+    {
+        ArgumentOutOfRangeException.ThrowIfNegative(onlyFirst);
+        ArgumentOutOfRangeException.ThrowIfNegative(onlySecond);
+        ArgumentOutOfRangeException.ThrowIfGreaterThan(onlyFirst + onlySecond, total);
+        double n = total + 2, difference = onlyFirst - onlySecond;
+        double half = Z95 * Math.Sqrt(onlyFirst + onlySecond + 1 - (difference * difference / n)) / n;
+        return (Math.Max(-1, (difference / n) - half), Math.Min(1, (difference / n) + half));
+    }
+
+    /// <summary>
     /// The two-sided p-value of two shares from different questions, by the pooled normal approximation: z = (a - b) / sqrt(p (1 - p) (2/n)). For
     /// tables that give shares and no answers; where there are answers, use <see cref="McNemar"/>, which sees far more.
     /// </summary>

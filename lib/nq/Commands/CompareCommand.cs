@@ -18,7 +18,7 @@ internal static class CompareCommand
 {
     private sealed record Request(
         string Model, int Bits, int? Group, string[] Methods, ulong Seed, int Outliers, string[] Keep, double AverageBits, TuningRecipe Recipe,
-        CalibrationSource Calibration, string? Data, int? Limit, bool Json);
+        CalibrationSource Calibration, string[] Tasks, int? Limit, bool Json);
 
     private static readonly (string Name, string Method)[] Blog =
         [("all", "rtn"), ("AutoRound", "autoround"), ("selective", "selective"), ("AutoRound + selective", "autoround+selective"), ("GPTQ", "gptq")];
@@ -31,7 +31,7 @@ internal static class CompareCommand
         var outliers = new Option<int>("--outliers") { Description = "Plant outliers in the weights first, this power of two above the rest: a defect made on purpose, that AWQ would remove by construction; the result says so. 0 leaves the model as it is." };
         var average = new Option<double>("--average-bits") { Description = "What selective may keep, as the average width that an int8 model would then have.", DefaultValueFactory = _ => 9 };
         var recipe = Arguments.Choice("--recipe", "AutoRound's recipe", "default", "light", "default", "best");
-        var data = new Option<string?>("--data") { Description = "Word problems as GSM8K has them, JSON lines; the demo task's held-out problems without one." };
+        var tasks = TaskSource.Several();
         var limit = new Option<int?>("--limit") { Description = "Only the first so many problems." };
         var methods = MethodOptions.Methods();
         var seed = MethodOptions.Seed();
@@ -40,7 +40,7 @@ internal static class CompareCommand
             Description = "A scale for every so many weights along the input: for measuring. Not for autoround and gptq.",
         }.AcceptOnlyFromAmong("32", "64", "128");
         var command = new Command("compare", "Grade methods by name, or those of the blog's table and GPTQ, on the same problems.")
-            { model, methods, bits, group, seed, outliers, keep, average, recipe, calibration, samples, length, data, limit, json };
+            { model, methods, bits, group, seed, outliers, keep, average, recipe, calibration, samples, length, tasks, limit, json };
         command.SetAction((result, cancellation) =>
         {
             var chosen = TuningRecipe.Parse(result.GetRequiredValue(recipe));
@@ -49,7 +49,7 @@ internal static class CompareCommand
                 result.GetValue(group) is { } size ? int.Parse(size, CultureInfo.InvariantCulture) : null,
                 result.GetValue(methods) ?? [], result.GetValue(seed), result.GetValue(outliers),
                 result.GetValue(keep) ?? [], result.GetValue(average), chosen,
-                new CalibrationSource(result.GetValue(calibration), result.GetValue(samples) ?? chosen.Samples, result.GetValue(length)), result.GetValue(data),
+                new CalibrationSource(result.GetValue(calibration), result.GetValue(samples) ?? chosen.Samples, result.GetValue(length)), result.GetValue(tasks) ?? ["demo"],
                 result.GetValue(limit), result.GetValue(json)), cancellation));
         });
         return command;
@@ -64,8 +64,7 @@ internal static class CompareCommand
             : [.. Blog.Select(row => MethodOptions.Row(row.Method, learned) with { Name = row.Name })];
         ModelSource.Say(request.Model);
         var engine = EngineModel.Load(request.Model);
-        var task = WordProblemTask.Demo(request.Data is null
-            ? DemoTask.Generate(DemoPart.HeldOut, DemoTask.GradingSeed, 1000).Select(problem => problem.Problem) : WordProblemFile.Read(request.Data));
+        EvaluationTask[] tasks = [.. request.Tasks.Select(TaskSource.Parse)];
         var (texts, origin) = request.Calibration.Read(engine.Model.Config, () => engine.Model, engine.Tokenizer, cancellation);
         var calibration = request.Calibration.SetOf(texts, engine.Model.Config, engine.Tokenizer);
         var start = engine.Model.Copy();
@@ -74,11 +73,69 @@ internal static class CompareCommand
         var kept = request.Keep.Length > 0 ? request.Keep
             : rows.Any(row => row.Selective) ? Chosen(request, start, texts, Grid.Nxd(request.Bits), cancellation) : [];
         using var line = new ProgressLine(Console.Error, Console.IsErrorRedirected);
-        var compared = await MethodComparison.Run(engine, start, grid, kept, rows, new MethodInput(calibration, request.Seed, cancellation), task,
-            new EvaluationOptions(request.Limit, Progress: line.Show), name => line.Subject = name);
+        var (input, options) = (new MethodInput(calibration, request.Seed, cancellation), new EvaluationOptions(request.Limit, Progress: line.Show));
+        if (tasks.Length > 1)
+        {
+            var suite = await SuiteComparison.Run(engine, start, grid, kept, rows, input, tasks, options, name => line.Subject = name);
+            line.Clear();
+            Print(request, suite, kept, origin, tasks);
+            return 0;
+        }
+        var compared = await MethodComparison.Run(engine, start, grid, kept, rows, input, tasks[0], options, name => line.Subject = name);
         line.Clear();
-        Print(request, compared, kept, origin, task.Settings);
+        Print(request, compared, kept, origin, tasks[0].Settings);
         return 0;
+    }
+
+    private static void Print(Request request, SuiteComparison suite, string[] kept, string origin, EvaluationTask[] tasks)
+    {
+        if (request.Json)
+        {
+            CommandOutput.Json(new
+            {
+                request.Bits,
+                request.Group,
+                request.Seed,
+                outliers_injected = request.Outliers,
+                modules_to_not_convert = kept,
+                recipe = request.Recipe.Name,
+                calibration = origin,
+                tasks = tasks.Select(task => new { task.Name, task.Settings, task.DataHash }),
+                rows = suite.Rows.Select(row => new
+                {
+                    method = row.Name,
+                    average_bits = row.AverageBits,
+                    linear_bytes = row.Bytes,
+                    row.Seconds,
+                    row.QuestionsPerSecond,
+                    scores = row.Results.Select(result => new { result.Task, result.Main.Metric, result.Main.Right, result.Main.Total, interval_95 = new[] { result.Main.Interval.Low, result.Main.Interval.High } }),
+                }),
+                pairs = suite.Pairs().Select(pair => new
+                {
+                    pair.Paired.Model,
+                    pair.Task,
+                    pair.Paired.OnlyModel,
+                    only_unquantized = pair.Paired.OnlyBaseline,
+                    p = pair.Paired.PValue,
+                    p_holm = pair.Corrected,
+                    questions_to_tell_apart = pair.Needed,
+                }),
+            });
+            return;
+        }
+        SayHow(request, kept, origin);
+        CommandOutput.Show(suite.ToDataFrame());
+        CommandOutput.Show(suite.ToPairs());
+        foreach (var task in tasks) CommandOutput.Say($"{task.Name}: {task.Settings}.");
+    }
+
+    private static void SayHow(Request request, string[] kept, string origin)
+    {
+        if (request.Outliers > 0)
+            CommandOutput.Note($"outliers were injected by a factor of {request.Outliers}; every row is of the changed model. "
+                + "They are the inverse of the fold that AWQ and SmoothQuant look for, so those two win here by construction.");
+        CommandOutput.Note($"calibration: {origin}. AutoRound's recipe: {request.Recipe.Name}, seed {request.Seed}. Selective keeps "
+            + $"{(kept.Length == 0 ? "nothing" : string.Join(',', kept))}.");
     }
 
     private static string[] Chosen(Request request, LlamaModel model, IReadOnlyList<int[]> texts, Grid grid, CancellationToken cancellation)
@@ -130,11 +187,7 @@ internal static class CompareCommand
             });
             return;
         }
-        if (request.Outliers > 0)
-            CommandOutput.Note($"outliers were injected by a factor of {request.Outliers}; every row is of the changed model. "
-                + "They are the inverse of the fold that AWQ and SmoothQuant look for, so those two win here by construction.");
-        CommandOutput.Note($"calibration: {origin}. AutoRound's recipe: {request.Recipe.Name}, seed {request.Seed}. Selective keeps "
-            + $"{(kept.Length == 0 ? "nothing" : string.Join(',', kept))}.");
+        SayHow(request, kept, origin);
         foreach (var row in compared.Methods.Where(row => row.WhyNotOnNeuron is not null).GroupBy(row => row.WhyNotOnNeuron))
             CommandOutput.Note($"for measuring only: {string.Join(", ", row.Select(one => one.Name))}: {row.Key}.");
         CommandOutput.Show(compared.ToDataFrame());

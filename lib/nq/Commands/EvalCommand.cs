@@ -19,7 +19,7 @@ internal static class EvalCommand
         var model = new Argument<string?>("MODEL") { Description = "A folder in Hugging Face layout; leave it out with --endpoint.", Arity = ArgumentArity.ZeroOrOne };
         var endpoint = new Option<string?>("--endpoint") { Description = "An OpenAI-compatible server in place of MODEL, such as http://localhost:8000/v1." };
         var name = new Option<string?>("--endpoint-model") { Description = "The model's name at the endpoint." };
-        var task = Arguments.Choice("--task", "What to grade", "demo", "demo", "gsm8k", "mmlu", "arc_challenge", "hellaswag", "perplexity");
+        var task = Arguments.Choice("--task", "What to grade", "demo", [.. TaskSource.Names, "perplexity"]);
         var data = new Option<string?>("--data") { Description = "The task's file; the demo task generates its own held-out problems without one." };
         var limit = new Option<int?>("--limit") { Description = "Only the first so many questions." };
         var shots = new Option<int?>("--shots") { Description = "Worked examples in the prompt: gsm8k takes them from train.jsonl beside the data, mmlu from dev.jsonl." };
@@ -50,7 +50,7 @@ internal static class EvalCommand
             request.Endpoint, request.EndpointModel ?? throw new UsageException("--endpoint needs --endpoint-model, the model's name there.")));
         if (request.Model is not null) ModelSource.Say(request.Model);
         if (request.Task == "perplexity") return Measure(request, cancellation);
-        var task = TaskOf(request);
+        var task = TaskSource.Of(request.Task, request.Data, request.Shots);
         ILanguageModel model = endpoint is not null ? endpoint : EngineModel.Load(request.Model!, request.Place);
         using var line = new ProgressLine(Console.Error, Console.IsErrorRedirected) { Subject = request.Task };
         var result = await Evaluator.Run(task, model, new EvaluationOptions(request.Limit, null, request.Samples, line.Show), cancellation);
@@ -75,28 +75,13 @@ internal static class EvalCommand
         return 0;
     }
 
-    private static EvaluationTask TaskOf(Request request) => request.Task switch
-    {
-        "demo" => WordProblemTask.Demo(request.Data is null
-            ? DemoTask.Generate(DemoPart.HeldOut, DemoTask.GradingSeed, 1000).Select(problem => problem.Problem)
-            : WordProblemFile.Read(request.Data)),
-        "gsm8k" => WordProblemTask.Gsm8k(Data(request), Beside(request, "train.jsonl"), request.Shots ?? 5),
-        "mmlu" => Mmlu.Load(Data(request), request.Shots is > 0 ? Beside(request, "dev.jsonl") : null, request.Shots ?? 0),
-        "arc_challenge" => Arc.Load(Data(request)),
-        _ => HellaSwag.Load(Data(request)),
-    };
-
     private static int Measure(Request request, CancellationToken cancellation)
     {
         if (request.Model is null) throw new UsageException("perplexity needs logits, which an endpoint does not give: use MODEL.");
-        string text = TextFile.Read(Data(request));
+        string text = TextFile.Read(TaskSource.Needed(request.Task, request.Data));
         var result = Perplexity.Measure(EngineModel.Load(request.Model, request.Place), text, cancellation: cancellation);
         if (request.Json) CommandOutput.Json(new { result.Model, result.Tokens, result.Bytes, result.NatsPerToken, perplexity = result.Value, result.BitsPerByte, result.Window, result.Stride });
         else CommandOutput.Show(result.ToDataFrame());
         return 0;
     }
-
-    private static string Data(Request request) => request.Data ?? throw new UsageException($"--task {request.Task} needs --data FILE.");
-
-    private static string Beside(Request request, string file) => Path.Combine(Path.GetDirectoryName(Path.GetFullPath(Data(request)))!, file);
 }

@@ -1,0 +1,47 @@
+using NeuronQuant.Evaluation;
+
+namespace NeuronQuant.CommandLine.Commands;
+
+/// <summary>Benchmarks by name, with the file that each needs: what eval and compare grade.</summary>
+internal static class TaskSource
+{
+    /// <summary>What can be graded by answers; perplexity is not among them.</summary>
+    public static readonly string[] Names = ["demo", "demo_choices", "gsm8k", "mmlu", "arc_easy", "arc_challenge", "hellaswag"];
+
+    /// <summary>The option of several tasks: demo, demo_choices, or NAME=FILE.</summary>
+    public static System.CommandLine.Option<string[]> Several() => new("--tasks")
+    {
+        Description = $"Benchmarks, separated by commas, each NAME or NAME=FILE: {string.Join(", ", Names)}. With several, each row answers them all.",
+        CustomParser = result => [.. result.Tokens.SelectMany(token => token.Value.Split(',', StringSplitOptions.TrimEntries | StringSplitOptions.RemoveEmptyEntries))],
+        Arity = System.CommandLine.ArgumentArity.OneOrMore,
+    };
+
+    /// <summary>A task by NAME or NAME=FILE.</summary>
+    public static EvaluationTask Parse(string text)
+    {
+        int at = text.IndexOf('=', StringComparison.Ordinal);
+        return at < 0 ? Of(text, null) : Of(text[..at], text[(at + 1)..]);
+    }
+
+    /// <summary>A task by its name.</summary>
+    /// <param name="name">one of <see cref="Names"/></param>
+    /// <param name="data">its file; the demo tasks generate their own held-out problems without one</param>
+    /// <param name="shots">worked examples in the prompt; null for the task's own number</param>
+    /// <exception cref="UsageException">there is no such task, or its file is missing</exception>
+    public static EvaluationTask Of(string name, string? data, int? shots = null) => name switch
+    {
+        "demo" => WordProblemTask.Demo(data is null
+            ? DemoTask.Generate(DemoPart.HeldOut, DemoTask.GradingSeed, 1000).Select(problem => problem.Problem) : WordProblemFile.Read(data)),
+        "demo_choices" => data is null ? DemoChoices.Task(1000) : throw new UsageException("demo_choices makes its own questions: leave the file out."),
+        "gsm8k" => WordProblemTask.Gsm8k(Needed(name, data), Beside(name, data, "train.jsonl"), shots ?? 5),
+        "mmlu" => Mmlu.Load(Needed(name, data), shots is > 0 ? Beside(name, data, "dev.jsonl") : null, shots ?? 0),
+        "arc_easy" or "arc_challenge" => Arc.Load(Needed(name, data), name),
+        "hellaswag" => HellaSwag.Load(Needed(name, data)),
+        _ => throw new UsageException($"There is no task '{name}'. Known are {string.Join(", ", Names)}."),
+    };
+
+    /// <summary>The file of a task that has none of its own.</summary>
+    public static string Needed(string name, string? data) => data ?? throw new UsageException($"{name} needs a file: --task {name} --data FILE, or --tasks {name}=FILE.");
+
+    private static string Beside(string name, string? data, string file) => Path.Combine(Path.GetDirectoryName(Path.GetFullPath(Needed(name, data)))!, file);
+}
