@@ -71,6 +71,10 @@ internal static class ExerciseReferences
         new ExerciseReference<(double A, double B), int>("Problems needed",
             shares => Enumerable.Range(1, 99).Select(k => 1000 * k).First(n => Statistics.TwoShares(shares.A, shares.B, n) < 0.05),
             (0.22, 0.23), (0.19, 0.24), (0.5, 0.52)),
+        // 12: choices
+        new ExerciseReference<(double Accuracy, int Choices), double>("Above chance",
+            score => (score.Accuracy * score.Choices - 1) / (score.Choices - 1), (0.25, 4), (1, 4), (0.6, 4), (0.4, 2)),
+        new ExerciseReference<double[], double[]>("Holm", Statistics.Holm, [0.01, 0.04, 0.03], [0.5, 0.001], [0.02, 0.02, 0.9, 0.01]),
     ];
 
     /// <summary>Every exercise.</summary>

@@ -15,12 +15,16 @@ public sealed record RecallDocument(int[] Ids, int AnswerLength, int Distance);
 ///   Note: the number of Mia is 47.          a person and a number, both at random, a person once a document
 ///   Question: What is the number of Mia? / Answer: #### 47          of any note before it, near or far
 ///   Question: … / Answer: …          a problem of the demo task, from its training part
-/// Numbers and persons of notes cannot be foreseen; the answer to a question can only be looked up. Source of the idea: associative recall,
-/// Arora et al., "Zoology", 2023, and the needle in a haystack of long-context evaluations.
+/// Numbers and persons of notes cannot be foreseen; the answer to a question can only be looked up. Answers always count in the loss. The rest of a
+/// piece counts in one of four: enough for the perplexity of a whole text to mean something, and not so much that what is drawn at random drowns
+/// what can be learned. Source of the idea: associative recall, Arora et al., "Zoology", 2023, and the needle in a haystack of long-context
+/// evaluations.
 /// </remarks>
 public sealed class DemoDocuments
 {
-    private const int Notes = 40, Recalls = 30; // In a hundred pieces; the rest are problems, which are four times as long.
+    private const int Notes = 40, Recalls = 30; // In a hundred pieces; the rest are problems, which are six times as long.
+    private const int WholeOneIn = 4;
+    private const string AnswerMark = "\nAnswer:";
 
     private readonly Tokenizer _tokenizer;
     private readonly DemoRandom _random;
@@ -38,24 +42,35 @@ public sealed class DemoDocuments
         _problems = DemoTask.Generate(part, seed + 1, int.MaxValue).GetEnumerator();
     }
 
-    /// <summary>A document of exactly so many tokens; its last piece is cut.</summary>
+    /// <summary>A document of exactly so many tokens, and which of them count in a loss; its last piece is cut.</summary>
     /// <param name="length">tokens</param>
-    public int[] Next(int length)
+    public (int[] Ids, bool[] Counts) Next(int length)
     {
         var ids = new List<int>();
+        var counts = new List<bool>();
         var notes = new List<(string Person, int Number)>();
         while (ids.Count < length)
         {
             int draw = _random.Between(0, 99);
-            if (draw >= Notes + Recalls) ids.AddRange(Piece(ProblemText()));
-            else if (notes.Count > 0 && (draw >= Notes || notes.Count == DemoTemplates.People.Length)) ids.AddRange(Piece(Question(_random.Pick(notes))));
+            bool whole = _random.Between(1, WholeOneIn) == 1;
+            if (draw >= Notes + Recalls) Add(ProblemText());
+            else if (notes.Count > 0 && (draw >= Notes || notes.Count == DemoTemplates.People.Length)) Add(Question(_random.Pick(notes)));
             else
             {
                 notes.Add((Someone(notes), Number()));
-                ids.AddRange(Piece(Note(notes[^1])));
+                Add(Note(notes[^1]));
+            }
+
+            void Add(string text)
+            {
+                int answer = text.IndexOf(AnswerMark, StringComparison.Ordinal) + AnswerMark.Length;
+                int[] piece = Piece(text);
+                int given = answer < AnswerMark.Length ? piece.Length : _tokenizer.Encode(text[..answer]).Length;
+                ids.AddRange(piece);
+                counts.AddRange(piece.Select((_, i) => whole || i >= given));
             }
         }
-        return [.. ids.Take(length)];
+        return ([.. ids.Take(length)], [.. counts.Take(length)]);
     }
 
     /// <summary>A document that begins with a note, goes on with other notes and problems, and asks for the first note's number.</summary>

@@ -25,7 +25,7 @@ public sealed record DemoRecipe(
     int KeyValueHeads = 2, int VocabularySize = 512, double PeakRate = 2e-3, int Context = 512, bool Documents = false)
 {
     /// <summary>Deep and thin, for what happens over depth and over a long context: 12 layers, and documents of up to 1,024 tokens.</summary>
-    public static DemoRecipe Deep { get; } = new(Steps: 2800, HiddenSize: 96, IntermediateSize: 256, Layers: 12, Context: 1024, Documents: true);
+    public static DemoRecipe Deep { get; } = new(Steps: 2900, PeakRate: 2.5e-3, HiddenSize: 96, IntermediateSize: 256, Layers: 12, Context: 1024, Documents: true);
 }
 
 /// <summary>
@@ -48,7 +48,7 @@ public static class DemoTraining
 
     private const int LogEvery = 50, TokenizerTexts = 5000;
     private const int StepTokens = 4096; // Of a step with documents.
-    private const double ShortShare = 0.7; // Of the steps; documents are then a quarter of the context, and cost half.
+    private const double ShortShare = 0.75; // Of the steps; documents are then a quarter of the context, and cost half.
 
     /// <summary>Trains and writes the model with its tokenizer, log and manifest.</summary>
     /// <param name="recipe">sizes, steps, seed</param>
@@ -86,7 +86,8 @@ public static class DemoTraining
             new Dictionary<string, object?>
             {
                 ["steps"] = recipe.Steps,
-                ["problems_per_step"] = recipe.Batch,
+                [recipe.Documents ? "tokens_per_step" : "problems_per_step"] = recipe.Documents ? StepTokens : recipe.Batch,
+                ["context"] = recipe.Context,
                 ["hidden_size"] = recipe.HiddenSize,
                 ["intermediate_size"] = recipe.IntermediateSize,
                 ["layers"] = recipe.Layers,
@@ -106,7 +107,8 @@ public static class DemoTraining
         for (int step = 0; ; step++)
         {
             int length = step < ShortShare * recipe.Steps ? recipe.Context / 4 : recipe.Context;
-            yield return TokenBatch.Of([.. Enumerable.Range(0, StepTokens / length).Select(_ => documents.Next(length))]);
+            var some = Enumerable.Range(0, StepTokens / length).Select(_ => documents.Next(length)).ToArray();
+            yield return TokenBatch.Of([.. some.Select(document => document.Ids)], counts: (text, token) => some[text].Counts[token]);
         }
     }
 

@@ -115,7 +115,7 @@ public sealed record SuiteComparison(IReadOnlyList<SuiteRow> Rows)
         double[] points = [.. pairs.Select(pair => 100 * pair.Difference)];
         return Chart.Point<string, double, string>(x: pairs.Select(pair => pair.Model).ToArray(), y: points, Name: task)
             .Between(points, pairs.Select(pair => (100 * Math.Min(pair.Difference, pair.Interval.Low), 100 * Math.Max(pair.Difference, pair.Interval.High))))
-            .Titled($"{task}: difference from the unquantized model on {pairs[0].Total} questions, with 95 % intervals").Axes("", "difference (points)")
+            .Titled($"{task}, {pairs[0].Total} questions, against the unquantized model").Axes("", "difference (points), 95 % interval")
             .Threshold(0, "unquantized");
     }
 

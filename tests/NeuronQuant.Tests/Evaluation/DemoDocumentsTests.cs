@@ -24,11 +24,14 @@ public sealed partial class DemoDocumentsTests : IDisposable
     {
         var documents = new DemoDocuments(_tokenizer, 3);
         int asked = 0;
+        double share = 0;
         for (int i = 0; i < 30; i++)
         {
-            int[] ids = documents.Next(length);
-            Assert.Equal(length, ids.Length);
+            var (ids, counts) = documents.Next(length);
+            Assert.Equal((length, length), (ids.Length, counts.Length));
             string text = _tokenizer.Decode(ids);
+            string counted = _tokenizer.Decode([.. ids.Where((_, at) => counts[at])]);
+            share += counts.Count(count => count) / (double)length;
             var notes = NotePattern().Matches(text);
             Assert.Equal(notes.Count, notes.Select(note => note.Groups[1].Value).Distinct().Count());
             foreach (Match question in QuestionPattern().Matches(text))
@@ -36,9 +39,11 @@ public sealed partial class DemoDocumentsTests : IDisposable
                 var note = Assert.Single(notes, one => one.Groups[1].Value == question.Groups[1].Value);
                 Assert.True(note.Index < question.Index);
                 Assert.Equal(note.Groups[2].Value, question.Groups[2].Value);
+                Assert.Contains($"#### {note.Groups[2].Value}", counted, StringComparison.Ordinal);
                 asked++;
             }
         }
+        Assert.InRange(share / 30, 0.35, 0.75); // Answers are two fifths of a problem; the rest counts in one of four.
         Assert.True(asked > length / 64, $"{asked} questions in 30 documents of {length}");
     }
 
@@ -67,7 +72,7 @@ public sealed partial class DemoDocumentsTests : IDisposable
         {
             var documents = new DemoDocuments(_tokenizer, seed);
             documents.Next(100);
-            return documents.Next(100);
+            return documents.Next(100).Ids;
         }
         Assert.Equal(Second(7), Second(7));
         Assert.NotEqual(Second(7), Second(8));
