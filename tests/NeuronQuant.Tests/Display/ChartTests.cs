@@ -65,6 +65,30 @@ public class ChartTests
     }
 
     [Fact]
+    public void Panels_beside_each_other_show_their_own_values_in_shares_of_their_own_largest()
+    {
+        var chart = Charts.Beside(2, ("w", [0.5, -0.25]), ("w_q", [127, -64]));
+        var svg = XElement.Parse(chart.ToSvg());
+        Assert.Superset(new HashSet<string> { "0.5", "-0.25", "127", "-64", "w", "w_q" }, svg.Descendants(Svg + "text").Select(text => text.Value).ToHashSet());
+        string[] fills = [.. svg.Elements(Svg + "g").First(group => group.Attribute("stroke") is not null).Elements(Svg + "rect").Select(rect => (string)rect.Attribute("fill")!)];
+        Assert.Equal((4, fills[0]), (fills.Length, fills[2])); // the gap is not drawn; equal shares, equal colours
+        var map = Json(chart)["data"]![0]!;
+        Assert.Equal((1.0, "-64", "%{text}"), ((double)map["z"]![0]![3]!, (string)map["text"]![0]![4]!, (string)map["texttemplate"]!));
+        Assert.Equal(5, map["x"]!.AsArray().Select(label => (string)label!).Distinct().Count());
+        Assert.Contains("3, 2", Assert.Throws<ArgumentException>(() => Charts.Beside(1, ("a", [1, 2, 3]), ("b", [1, 2]))).Message, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public void A_route_names_each_place_and_what_is_done_between_them()
+    {
+        var route = new Route("The way", new Station("file", "0.5"), new Station("code <8 bits>", "64", "divide", Rounds: true));
+        Assert.Equal("The way\nfile: 0.5\n  | divide (rounds)\ncode <8 bits>: 64", route.ToString());
+        var svg = XElement.Parse(route.ToSvg());
+        Assert.Superset(new HashSet<string> { "The way", "file", "0.5", "code <8 bits>", "64", "divide" }, svg.Descendants(Svg + "text").Select(text => text.Value).ToHashSet());
+        Assert.Contains("data:image/svg+xml;base64,", route.ToHtml(), StringComparison.Ordinal);
+    }
+
+    [Fact]
     public void What_cannot_be_drawn_is_left_out_and_said()
     {
         string svg = Charts.Line("a", [0, 1, 2, 3], [1.0, double.NaN, 100, -1]).LogY().ToSvg();

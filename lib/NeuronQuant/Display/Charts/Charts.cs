@@ -90,8 +90,9 @@ public static class Charts
     /// <param name="columns">a label for each column</param>
     /// <param name="colour">what the colour means, with its unit</param>
     /// <param name="showValues">write each value in its cell; when null, where there are at most 100</param>
-    /// <exception cref="ArgumentException">a label is missing, or there are more than <see cref="MostCells"/> cells</exception>
-    public static GenericChart HeatMap(double[,] values, IEnumerable<string>? rows = null, IEnumerable<string>? columns = null, string colour = "", bool? showValues = null)
+    /// <param name="texts">what is written in each cell in place of its value, [rows, columns]; null for the values</param>
+    /// <exception cref="ArgumentException">a label or a text is missing, or there are more than <see cref="MostCells"/> cells</exception>
+    public static GenericChart HeatMap(double[,] values, IEnumerable<string>? rows = null, IEnumerable<string>? columns = null, string colour = "", bool? showValues = null, string[,]? texts = null)
     {
         ArgumentNullException.ThrowIfNull(values);
         if (values.Length > MostCells) throw new ArgumentException($"A heat map of {values.GetLength(0)} x {values.GetLength(1)} cells is more than a page can show ({MostCells}): average it first.", nameof(values));
@@ -102,6 +103,12 @@ public static class Charts
         var chart = Chart.Heatmap<double, string, string, string>(zData: cells, X: columnLabels, Y: rowLabels, ReverseYAxis: true).Traces(trace => trace
             .Set("colorscale", signed ? Palette.DivergingScale : Palette.SequentialScale).Set("xgap", 1).Set("ygap", 1).Set("colorbar", new { title = new { text = colour }, thickness = 14 }));
         if (signed) chart.Traces(trace => trace.Set("zmid", 0));
+        if (texts is not null)
+        {
+            if ((texts.GetLength(0), texts.GetLength(1)) != (values.GetLength(0), values.GetLength(1))) throw new ArgumentException("Give a text for each value.", nameof(texts));
+            string[][] written = [.. Enumerable.Range(0, rowLabels.Length).Select(row => Enumerable.Range(0, columnLabels.Length).Select(column => texts[row, column]).ToArray())];
+            return chart.Traces(trace => trace.Set("text", written).Set("texttemplate", "%{text}").Set("hoverinfo", "text").Set("hoverongaps", false));
+        }
         return showValues ?? values.Length <= 100 ? chart.Traces(trace => trace.Set("texttemplate", "%{z:.3~g}")) : chart;
     }
 
@@ -114,6 +121,33 @@ public static class Charts
         var matrix = new double[numbers.Length / columns, columns];
         for (int i = 0; i < numbers.Length; i++) matrix[i / columns, i % columns] = numbers[i];
         return HeatMap(matrix, showValues: true).Sized(440, 300);
+    }
+
+    /// <summary>Small matrices beside each other, each value written in its cell: what a step makes of every number of the one before it.</summary>
+    /// <remarks>Each panel is coloured by the share of its own largest magnitude, so that equal colours are equal weights, in whatever unit a panel counts.</remarks>
+    /// <param name="columns">of every panel</param>
+    /// <param name="panels">a short name, and the values in rows; all of one length</param>
+    /// <exception cref="ArgumentException">the values do not fill whole rows, or a panel has another number of them</exception>
+    public static GenericChart Beside(int columns, params (string Name, IEnumerable<double> Values)[] panels)
+    {
+        ArgumentNullException.ThrowIfNull(panels);
+        double[][] all = [.. panels.Select(panel => panel.Values.ToArray())];
+        if (columns < 1 || all.Length == 0 || all.Any(values => values.Length == 0 || values.Length % columns != 0 || values.Length != all[0].Length))
+            throw new ArgumentException($"Panels of {string.Join(", ", all.Select(values => values.Length))} values in rows of {columns}: give each as many, in whole rows.", nameof(panels));
+        int pitch = columns + 1, wide = (pitch * all.Length) - 1, high = all[0].Length / columns;
+        var (shares, texts, labels) = (new double[high, wide], new string[high, wide], new string[wide]);
+        for (int column = 0; column < wide; column++)
+        {
+            var (panel, within) = (column / pitch, column % pitch);
+            labels[column] = within == columns / 2 ? panels[panel].Name : new string(' ', column + 1); // plotly.js wants each label once
+            double largest = all[panel].Max(Math.Abs);
+            for (int row = 0; row < high; row++)
+            {
+                double value = within < columns ? all[panel][(row * columns) + within] : double.NaN;
+                (shares[row, column], texts[row, column]) = (largest > 0 ? value / largest : value, double.IsNaN(value) ? "" : Numbers.Short(value, 3));
+            }
+        }
+        return HeatMap(shares, columns: labels, rows: Enumerable.Range(1, high).Select(row => $"{row}"), colour: "share of the largest", texts: texts).Sized(Math.Max(440, 130 + (46 * wide)), 120 + (44 * high));
     }
 
     /// <summary>Several charts in one frame; bars of several series stand side by side.</summary>

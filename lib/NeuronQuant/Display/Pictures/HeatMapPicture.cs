@@ -5,7 +5,7 @@ namespace NeuronQuant.Display;
 /// <summary>Draws a matrix as colours, with its labels and a colour bar.</summary>
 /// <remarks>
 /// Up to 600 cells are separate rectangles and can show their number. Beyond that all cells of one colour (of 48) become one path of about 13 bytes
-/// a cell. A cell that is not finite is grey.
+/// a cell. A cell that is not finite is grey, or left out where cells have texts of their own: there it is a gap.
 /// </remarks>
 internal static class HeatMapPicture
 {
@@ -50,13 +50,13 @@ internal static class HeatMapPicture
             return;
         }
         canvas.Open($"stroke=\"{Palette.Background}\"");
-        foreach (var (row, column, value) in cells) canvas.Rect(left + (column * width), top + (row * height), width, height, $"fill=\"{colour(value)}\"");
+        foreach (var (row, column, value) in cells.Where(cell => double.IsFinite(cell.Value) || matrix.Texts is null)) canvas.Rect(left + (column * width), top + (row * height), width, height, $"fill=\"{colour(value)}\"");
         canvas.Close();
         if (!matrix.ShowValues) return;
         double size = Math.Clamp(Math.Min(height * 0.5, width / 4), 6, 13);
         canvas.Open($"text-anchor=\"middle\" font-size=\"{Numbers.Coordinate(size)}\"");
         foreach (var (row, column, value) in cells)
-            canvas.Text(left + ((column + 0.5) * width), top + ((row + 0.5) * height) + (size * 0.36), Numbers.Short(value, 3), $"fill=\"{(double.IsFinite(value) ? ink(value) : Palette.Ink)}\"");
+            canvas.Text(left + ((column + 0.5) * width), top + ((row + 0.5) * height) + (size * 0.36), matrix.Texts?[row][column] ?? Numbers.Short(value, 3), $"fill=\"{(double.IsFinite(value) ? ink(value) : Palette.Ink)}\"");
         canvas.Close();
     }
 

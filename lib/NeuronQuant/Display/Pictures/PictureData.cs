@@ -23,7 +23,8 @@ internal sealed record PictureTrace(string Name, string Kind, double[] X, double
 /// <param name="ColourTitle">What the colour means.</param>
 /// <param name="IsDiverging">Whether the colours meet at zero.</param>
 /// <param name="ShowValues">Whether each cell shows its number.</param>
-internal sealed record PictureMatrix(double[][] Values, string[] Rows, string[] Columns, string ColourTitle, bool IsDiverging, bool ShowValues);
+/// <param name="Texts">What a cell shows in place of its number, [rows, columns]; null for the numbers.</param>
+internal sealed record PictureMatrix(double[][] Values, string[] Rows, string[] Columns, string ColourTitle, bool IsDiverging, bool ShowValues, string[][]? Texts);
 
 /// <summary>What a chart's data and layout say that a static picture shows.</summary>
 /// <remarks>
@@ -64,7 +65,8 @@ internal sealed record PictureData(string Title, string XTitle, string YTitle, b
     {
         double[][] values = [.. map["z"]!.AsArray().Select(Values)];
         string[] Labels(string name, int count) => map[name] is JsonArray labels ? [.. labels.Select(Word)] : [.. Enumerable.Range(0, count).Select(i => $"{i}")];
-        return new PictureMatrix(values, Labels("y", values.Length), Labels("x", values.Length == 0 ? 0 : values[0].Length), Text(map["colorbar"]?["title"]), map["zmid"] is not null, map["texttemplate"] is not null);
+        return new PictureMatrix(values, Labels("y", values.Length), Labels("x", values.Length == 0 ? 0 : values[0].Length), Text(map["colorbar"]?["title"]), map["zmid"] is not null, map["texttemplate"] is not null,
+            (string?)map["texttemplate"] == "%{text}" ? [.. map["text"]!.AsArray().Select(row => row!.AsArray().Select(text => (string)text!).ToArray())] : null);
     }
 
     private static bool HasWords(JsonNode trace) => trace["x"] is JsonArray places && places.Any(place => place is JsonValue value && value.TryGetValue<string>(out _));
