@@ -89,6 +89,9 @@ public class CacheTests
         Assert.Equal(rounded[31..].Average(), study.Of("e4m3")[2].Nats, 1e-6);
         Assert.Equal(rounded[31..].Average() - plain[31..].Average(), study.Of("e4m3")[2].Difference, 1e-6);
         Assert.NotEqual(0, study.Difference("e4m3"), 1e-4);
+        double[] p = [.. new ReferenceModel(model).Logits(texts[0].AsSpan(0, 39))], q = [.. new ReferenceModel(model) { Stored = (stored, stored) }.Logits(texts[0].AsSpan(0, 39))];
+        Assert.Equal(Enumerable.Range(31, 8).Average(t => Divergence(p[(t * 37)..((t + 1) * 37)], q[(t * 37)..((t + 1) * 37)])), study.Of("e4m3")[2].Divergence, 1e-6);
+        Assert.Equal(0, study.Divergence("as computed"));
         Assert.Contains("32 to 63", $"{study}", StringComparison.Ordinal);
         Assert.Throws<EvaluationException>(() => CacheStudy.Measure(model, [TestModels.Tokens(300, 1)]));
     }
@@ -159,6 +162,12 @@ public class CacheTests
             double[] row = logits[(t * 37)..((t + 1) * 37)];
             return Math.Log(row.Sum(Math.Exp)) - row[text[t + 1]];
         })];
+    }
+
+    private static double Divergence(double[] a, double[] b)
+    {
+        double[] p = [.. a.Select(z => Math.Exp(z) / a.Sum(Math.Exp))], q = [.. b.Select(z => Math.Exp(z) / b.Sum(Math.Exp))];
+        return p.Zip(q, (x, y) => x * Math.Log(x / y)).Sum();
     }
 
     private static double Furthest(double[] a, double[] b)
