@@ -71,11 +71,23 @@ internal static class ExerciseReferences
         new ExerciseReference<(double A, double B), int>("Problems needed",
             shares => Enumerable.Range(1, 99).Select(k => 1000 * k).First(n => Statistics.TwoShares(shares.A, shares.B, n) < 0.05),
             (0.22, 0.23), (0.19, 0.24), (0.5, 0.52)),
+        // 10: folds
+        new ExerciseReference<(double X, double W, double Alpha), double>("A scale of SmoothQuant",
+            c => Math.Pow(c.X, c.Alpha) / Math.Pow(c.W, 1 - c.Alpha), (16, 1, 0.5), (16, 0.25, 0.5), (40, 0.5, 0.8), (3, 2, 0)),
+        new ExerciseReference<double[], double[]>("A rotation of four numbers", Hadamard4, [8, 0, 0, 0], [1, 1, 1, 1], [1, -2, 3, 0.5]),
+        // 11: activations and the cache
+        new ExerciseReference<double[], double[]>("A token in int8", x => [.. x.Select(v => Math.Round(v / (x.Max(Math.Abs) / 127)) * (x.Max(Math.Abs) / 127))],
+            [1, -0.5, 0.25, 100], [0.3, -0.2, 0.1], [127, 63.5, -62.5]),
+        new ExerciseReference<(int Layers, int Heads, int Size, int Tokens, int Bytes), long>("Bytes of a cache",
+            c => 2L * c.Layers * c.Heads * c.Size * c.Tokens * c.Bytes, (1, 1, 64, 1, 2), (40, 8, 128, 4096, 2), (40, 8, 128, 4096, 1)),
         // 12: choices
         new ExerciseReference<(double Accuracy, int Choices), double>("Above chance",
             score => (score.Accuracy * score.Choices - 1) / (score.Choices - 1), (0.25, 4), (1, 4), (0.6, 4), (0.4, 2)),
         new ExerciseReference<double[], double[]>("Holm", Statistics.Holm, [0.01, 0.04, 0.03], [0.5, 0.001], [0.02, 0.02, 0.9, 0.01]),
     ];
+
+    private static double[] Hadamard4(double[] x) => [.. Enumerable.Range(0, 4).Select(i =>
+        Enumerable.Range(0, 4).Sum(j => (int.PopCount(i & j) % 2 == 0 ? 1 : -1) * x[j]) / 2)];
 
     /// <summary>Every exercise.</summary>
     public static IEnumerable<string> Names => All.Select(reference => reference.Name);

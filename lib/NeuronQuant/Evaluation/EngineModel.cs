@@ -14,16 +14,18 @@ public sealed class EngineModel : ILanguageModel, ILogitsModel
 {
     private readonly LlamaModel _model;
     private readonly Tokenizer _tokenizer;
+    private readonly CachePrecision? _cache;
 
     /// <summary>A model and the tokenizer it was trained with.</summary>
     /// <param name="model">the weights, as they will be graded</param>
     /// <param name="tokenizer">its tokenizer</param>
     /// <param name="name">what records call it: the checkpoint, and what was done to its weights</param>
+    /// <param name="cache">how keys and values are rounded when text is generated; null for not at all</param>
     /// <exception cref="ModelException">the tokenizer has tokens that the embedding lacks; an added one is named where a text has it</exception>
-    public EngineModel(LlamaModel model, Tokenizer tokenizer, string name)
+    public EngineModel(LlamaModel model, Tokenizer tokenizer, string name, CachePrecision? cache = null)
     {
         TokenRange.Check(model.Config, tokenizer);
-        (_model, _tokenizer, Name) = (model, tokenizer, name);
+        (_model, _tokenizer, Name, _cache) = (model, tokenizer, name, cache);
     }
 
     /// <inheritdoc cref="ILanguageModel.Name"/>
@@ -57,7 +59,10 @@ public sealed class EngineModel : ILanguageModel, ILogitsModel
     }
 
     /// <summary>The same tokenizer with other weights, such as a quantized copy.</summary>
-    public EngineModel With(LlamaModel model, string name) => new(model, _tokenizer, name);
+    public EngineModel With(LlamaModel model, string name) => new(model, _tokenizer, name, _cache);
+
+    /// <summary>The same weights, generating behind a cache that rounds.</summary>
+    public EngineModel WithCache(CachePrecision cache, string name) => new(_model, _tokenizer, name, cache);
 
     /// <inheritdoc/>
     public Task<IReadOnlyList<Generation>> Generate(IReadOnlyList<string> prompts, GenerationSettings settings, CancellationToken cancellation = default)
@@ -69,7 +74,7 @@ public sealed class EngineModel : ILanguageModel, ILogitsModel
                 $"at most {MaxContext} together", "Ask for fewer examples or a shorter answer.");
         if (tokens.Length == 0) return Task.FromResult<IReadOnlyList<Generation>>([]);
         var options = new GenerationOptions(settings.MaxNewTokens, _model.Config.EndTokenIds, StopWhen: (_, soFar) =>
-            settings.Stops.Count > 0 && EndsInStop(soFar, settings.Stops));
+            settings.Stops.Count > 0 && EndsInStop(soFar, settings.Stops), Cache: _cache);
         var made = Models.Generation.Run(_model, tokens, options, cancellation: cancellation);
         return Task.FromResult<IReadOnlyList<Generation>>([.. made.Select((ids, i) => new Generation(After(tokens[i], ids), ids.Length >= settings.MaxNewTokens))]);
     }

@@ -61,10 +61,11 @@ public sealed record HqqMethod(HqqOptions? Options = null) : IQuantizationMethod
 
 /// <summary>Error feedback from column to column: see <see cref="Gptq"/>. lm_head, on whose inputs it does not look, is rounded to
 /// nearest.</summary>
-public sealed record GptqMethod : IQuantizationMethod
+/// <param name="LargestFirst">whether columns go by descending mean square of their inputs</param>
+public sealed record GptqMethod(bool LargestFirst = false) : IQuantizationMethod
 {
     /// <inheritdoc/>
-    public string Name => Gptq.Method;
+    public string Name => LargestFirst ? Gptq.OrderedMethod : Gptq.Method;
 
     /// <inheritdoc/>
     public MethodNeeds Needs => MethodNeeds.Calibration;
@@ -73,7 +74,7 @@ public sealed record GptqMethod : IQuantizationMethod
     public QuantizedModel Apply(LlamaModel model, IReadOnlyDictionary<ModuleName, Grid> grids, MethodInput input)
     {
         var grams = GramMatrix.Capture(model, input.Texts(Name), cancellation: input.Cancellation);
-        var tuned = Gptq.Tune(model, ModelGrids.OfBlocks(grids), grams, cancellation: input.Cancellation).Modules.Weights;
+        var tuned = Gptq.Tune(model, ModelGrids.OfBlocks(grids), grams, cancellation: input.Cancellation, largestFirst: LargestFirst).Modules.Weights;
         return QuantizedModel.Each(Name, model, grids, (linear, grid) => tuned.GetValueOrDefault(linear.Module)
             ?? RoundToNearestMethod.Round(linear, grid));
     }

@@ -22,8 +22,9 @@ public static class MethodRegistry
     static MethodRegistry()
     {
         foreach (var method in new IQuantizationMethod[]
-            { new RoundToNearestMethod(), new ClippingMethod(), new HqqMethod(), new GptqMethod(), new AutoRoundMethod(), new SmoothQuant(),
-                new Awq(), new Awq(new AwqOptions(DuoScaling: true)), new Rotation(), new SpinQuant(), new AdaRound() })
+            { new RoundToNearestMethod(), new ClippingMethod(), new HqqMethod(), new GptqMethod(), new GptqMethod(LargestFirst: true), new AutoRoundMethod(), new SmoothQuant(),
+                new Awq(), new Awq(new AwqOptions(DuoScaling: true)), new Rotation(), new SpinQuant(), new AdaRound(),
+                new CacheScales() })
             Register(method);
     }
 

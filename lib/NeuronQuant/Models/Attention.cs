@@ -55,6 +55,33 @@ internal static class Attention
         return F.scaled_dot_product_attention(q.transpose(1, 2), Spread(k), Spread(v), mask!, is_casual: mask is null).transpose(1, 2).reshape(texts, length, heads * size);
     }
 
+    /// <summary>
+    /// The mixed values when each query reads earlier keys and values as a cache stored them, and its own as they were computed: what decoding a
+    /// token at a time gives, in one pass. [texts, length, heads * size].
+    /// </summary>
+    /// <param name="q">[texts, length, heads, size], turned</param>
+    /// <param name="k">[texts, length, key-value heads, size], turned</param>
+    /// <param name="v">[texts, length, key-value heads, size]</param>
+    /// <param name="mask">see <see cref="Positions"/></param>
+    /// <param name="stored">how the cache rounds</param>
+    /// <param name="fresh">[texts, length, 1] true where a query reads all keys and values as they were computed; null for nowhere</param>
+    public static Tensor MixStored(Tensor q, Tensor k, Tensor v, Tensor? mask, CachePrecision stored, Tensor? fresh)
+    {
+        long texts = q.shape[0], length = q.shape[1], heads = q.shape[2], size = q.shape[3], keyHeads = k.shape[2], group = heads / keyHeads;
+        Tensor ByHead(Tensor t) => t.permute(0, 2, 1, 3).reshape(texts * keyHeads, length, size);
+        var (keys, values, key, value) = (ByHead(stored.OfKeys(k)), ByHead(stored.OfValues(v)), ByHead(k), ByHead(v));
+        var rows = (q * Torch.Number(1 / Math.Sqrt(size))).view(texts, length, keyHeads, group, size).permute(0, 2, 3, 1, 4).reshape(texts * keyHeads, group, length, size);
+        var scores = rows.reshape(-1, group * length, size).bmm(keys.transpose(1, 2)).view(-1, group, length, length);
+        scores.diagonal(0, -2, -1).copy_((rows * key.unsqueeze(1)).sum(-1));
+        var places = Torch.Count(length, q.device);
+        var visible = mask?.view(length, length) ?? Positions.Visible(places.unsqueeze(1) - places, null, q.dtype);
+        var shares = scores.Plus_(visible).softmax(-1);
+        var own = shares.diagonal(0, -2, -1).unsqueeze(-1) * (value - values).unsqueeze(1);
+        var mixed = shares.view(-1, group * length, length).bmm(values).view(-1, group, length, size).Plus(own)
+            .view(texts, keyHeads, group, length, size).permute(0, 3, 1, 2, 4).reshape(texts, length, heads * size);
+        return fresh is null ? mixed : where(fresh, Mix(q, k, v, mask), mixed);
+    }
+
     // softmax(q k^T / sqrt(size) + causal) v, one step after another; the query heads that share a key head are rows of one product.
     private static Tensor InSteps(Tensor q, Tensor k, Tensor v)
     {

@@ -103,23 +103,24 @@ public sealed class DecoderBlock : IDisposable
     /// <exception cref="ModelException">x has another shape</exception>
     public Tensor Forward(Tensor x, Positions positions, Action<string, Tensor>? see = null) => Forward(x, positions, null, see);
 
-    internal Tensor Forward(Tensor x, Positions positions, KeyValueCache? cache, Action<string, Tensor>? see = null)
+    internal Tensor Forward(Tensor x, Positions positions, KeyValueCache? cache, Action<string, Tensor>? see = null, Simulation? simulated = null)
     {
         if (x.dim() != 3 || x.shape[2] != _config.HiddenSize)
             throw new ModelException($"layers.{Layer}", $"its input is [{string.Join(", ", x.shape)}], expected [texts, length, {_config.HiddenSize}].");
         long texts = x.shape[0], length = x.shape[1], size = _config.HeadSize, heads = _config.HeadCount, keyHeads = _config.KeyValueHeadCount;
         var n = See("input_layernorm", Normed(x, InputNorm.Whole));
-        var parts = _queryKeyValue.Forward(n).view(texts, length, heads + 2 * keyHeads, size).split([heads + keyHeads, keyHeads], 2);
+        var parts = _queryKeyValue.Forward(n, simulated?.Inputs).view(texts, length, heads + 2 * keyHeads, size).split([heads + keyHeads, keyHeads], 2);
         var turned = RotaryEmbedding.Turn(HeadNorms(parts[0]), positions.Angles).split([heads, keyHeads], 2);
         var (q, k, v) = (See("self_attn.q_proj", turned[0]), See("self_attn.k_proj", turned[1]), See("self_attn.v_proj", parts[1]));
         if (cache is not null) (k, v) = cache.Append(Layer, k, v);
-        var mixed = See("self_attn", Attention.Mix(q, k, v, positions.Mask(_config.SlidingWindowOf(Layer))));
-        var middle = See("self_attn.o_proj", x.Plus(_output.Forward(mixed)));
+        var mask = positions.Mask(_config.SlidingWindowOf(Layer));
+        var mixed = See("self_attn", simulated?.Cache is { } stored ? Attention.MixStored(q, k, v, mask, stored, simulated.Fresh) : Attention.Mix(q, k, v, mask));
+        var middle = See("self_attn.o_proj", x.Plus(_output.Forward(mixed, simulated?.Inputs)));
         var m = See("post_attention_layernorm", Normed(middle, MiddleNorm.Whole));
-        var halves = _gateUp.Forward(m).chunk(2, -1);
+        var halves = _gateUp.Forward(m, simulated?.Inputs).chunk(2, -1);
         var (gate, up) = (See("mlp.gate_proj", halves[0]), See("mlp.up_proj", halves[1]));
         var product = See("mlp", F.silu(gate) * up);
-        return See("mlp.down_proj", middle.Plus(_down.Forward(product)));
+        return See("mlp.down_proj", middle.Plus(_down.Forward(product, simulated?.Inputs)));
 
         Tensor See(string type, Tensor output)
         {

@@ -8,8 +8,9 @@ namespace NeuronQuant.Models;
 /// <param name="Temperature">0 takes the likeliest token; above, tokens are drawn from softmax(logits / temperature).</param>
 /// <param name="Seed">Of the draws. Each text has its own sequence, so its draws do not depend on its neighbours.</param>
 /// <param name="StopWhen">Called with the text's number and its new tokens so far; true ends it, called by several threads. Null for none.</param>
+/// <param name="Cache">How keys and values are rounded when they are stored; null for not at all.</param>
 public sealed record GenerationOptions(int MaximumTokens = 256, IReadOnlyCollection<int>? StopTokens = null, double Temperature = 0, ulong Seed = 0,
-    Func<int, IReadOnlyList<int>, bool>? StopWhen = null);
+    Func<int, IReadOnlyList<int>, bool>? StopWhen = null, CachePrecision? Cache = null);
 
 /// <summary>Continues prompts of any number and length together: all are read at once, padded at their end, then each step adds a token to each.</summary>
 /// <remarks>Rows whose text has ended leave the batch once a quarter has. A text in a batch may differ from the same text alone where two tokens are equally likely to the last bits.</remarks>
@@ -45,7 +46,7 @@ public static class Generation
         if (texts.FirstOrDefault(text => text.Prompt.Length == 0 || text.Prompt.Length > context) is { } wrong)
             throw new ModelException("prompt", $"has {wrong.Prompt.Length} tokens, expected 1 to {context}, the model's context: shorten it.");
         int capacity = Math.Min(context, longest + options.MaximumTokens);
-        using var cache = new KeyValueCache(model, texts.Length, capacity);
+        using var cache = new KeyValueCache(model, texts.Length, capacity, options.Cache);
         var last = Prefill(model, texts, cache);
         while (true)
         {

@@ -5,16 +5,18 @@ namespace NeuronQuant.Models;
 /// <summary>Keys and values of every token so far, for texts of different lengths: [texts, capacity, key-value heads, head size] for each layer.</summary>
 /// <remarks>
 /// Every text has a row of its own and starts at position 0 there. Rows begin as zeros, since what a mask hides still takes part in a product.
+/// Where entries are rounded, a text's newest is not yet: its own query reads it as it was computed, and the next step rounds it.
 /// </remarks>
 internal sealed class KeyValueCache : IDisposable
 {
     private readonly LlamaModel _model;
+    private readonly CachePrecision? _stored;
     private Tensor[] _keys, _values;
     private Tensor _rows, _places;
 
-    public KeyValueCache(LlamaModel model, int texts, int capacity)
+    public KeyValueCache(LlamaModel model, int texts, int capacity, CachePrecision? stored = null)
     {
-        (_model, Lengths) = (model, new int[texts]);
+        (_model, _stored, Lengths) = (model, stored, new int[texts]);
         var (config, place) = (model.Config, model.Place);
         Tensor[] Make() => [.. Enumerable.Range(0, config.LayerCount)
             .Select(_ => Torch.Keep(zeros([texts, capacity, config.KeyValueHeadCount, config.HeadSize], place.Type, place.Device)))];
@@ -44,11 +46,12 @@ internal sealed class KeyValueCache : IDisposable
     {
         if (k.shape[1] > 1 || Lengths[0] == 0)
         {
-            _keys[layer].narrow(1, 0, k.shape[1]).copy_(k);
-            _values[layer].narrow(1, 0, v.shape[1]).copy_(v);
+            _keys[layer].narrow(1, 0, k.shape[1]).copy_(_stored?.OfKeys(k) ?? k);
+            _values[layer].narrow(1, 0, v.shape[1]).copy_(_stored?.OfValues(v) ?? v);
             return (k, v);
         }
         int longest = Lengths.Max();
+        if (_stored is not null) RoundNewest(layer, _stored);
         if (Lengths.Length == 1)
         {
             _keys[layer].narrow(1, longest, 1).copy_(k);
@@ -60,6 +63,13 @@ internal sealed class KeyValueCache : IDisposable
             _values[layer].index_put_(v.squeeze(1), [_rows, _places]);
         }
         return (_keys[layer].narrow(1, 0, longest + 1), _values[layer].narrow(1, 0, longest + 1));
+    }
+
+    private void RoundNewest(int layer, CachePrecision stored)
+    {
+        var before = _places - Torch.Whole(1);
+        _keys[layer].index_put_(stored.OfKeys(_keys[layer].index(_rows, before)), [_rows, before]);
+        _values[layer].index_put_(stored.OfValues(_values[layer].index(_rows, before)), [_rows, before]);
     }
 
     /// <summary>Keeps these texts alone.</summary>

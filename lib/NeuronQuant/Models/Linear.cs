@@ -120,6 +120,15 @@ internal sealed class FusedLinear
     /// <summary>[..., in] to [..., out of all modules, one after another].</summary>
     public Tensor Forward(Tensor x) => F.linear(x, Weight, Bias);
 
+    /// <summary>The same, some modules reading a rounded input; null for none.</summary>
+    public Tensor Forward(Tensor x, InputRounding? inputs)
+    {
+        if (inputs is null || !Modules.Any(inputs.Reaches)) return Forward(x);
+        var rounded = inputs.Format.Round(x);
+        if (Modules.All(inputs.Reaches)) return Forward(rounded);
+        return cat([.. Modules.Select(module => F.linear(inputs.Reaches(module) ? rounded : x, module.Weight.Tensor, module.Bias?.Tensor))], -1);
+    }
+
     /// <summary>The same modules with another weight, which is not owned.</summary>
     public FusedLinear With(Tensor weight) => new(weight, Bias, Modules);
 }

@@ -123,10 +123,10 @@ public sealed class LlamaModel : IDisposable
     }
 
     /// <summary>Hidden states behind the last norm, [sequences, length, hidden].</summary>
-    internal Tensor Hidden(TokenBatch batch, Action<string, Tensor>? see = null)
+    internal Tensor Hidden(TokenBatch batch, Action<string, Tensor>? see = null, Simulation? simulated = null)
     {
         ArgumentNullException.ThrowIfNull(batch);
-        return Through(Embed(batch.Tokens).view(batch.Sequences, batch.Length, -1), Positions.Of(Rotary, batch.Length, Place), null, 0, see);
+        return Through(Embed(batch.Tokens).view(batch.Sequences, batch.Length, -1), Positions.Of(Rotary, batch.Length, Place), null, 0, see, simulated);
     }
 
     /// <summary>The residual stream of tokens, [count, hidden].</summary>
@@ -142,11 +142,12 @@ public sealed class LlamaModel : IDisposable
     }
 
     /// <summary>From a layer's input to behind the last norm.</summary>
-    internal Tensor Through(Tensor x, Positions positions, KeyValueCache? cache, int firstLayer = 0, Action<string, Tensor>? see = null)
+    internal Tensor Through(
+        Tensor x, Positions positions, KeyValueCache? cache, int firstLayer = 0, Action<string, Tensor>? see = null, Simulation? simulated = null)
     {
         if (firstLayer == 0) see?.Invoke("embed_tokens", x);
         foreach (var block in Blocks.Skip(firstLayer))
-            x = block.Forward(x, positions, cache, see is null ? null : (type, output) => see($"layers.{block.Layer}.{type}", output));
+            x = block.Forward(x, positions, cache, see is null ? null : (type, output) => see($"layers.{block.Layer}.{type}", output), simulated);
         x = DecoderBlock.RmsNorm(x, _norm, Config.RmsNormEpsilon);
         see?.Invoke("norm", x);
         return x;

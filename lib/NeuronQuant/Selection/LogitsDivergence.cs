@@ -14,11 +14,16 @@ internal static class LogitsDivergence
     /// <summary>Sum over rows of KL(softmax(original) || softmax(changed)), nats.</summary>
     /// <param name="original">[..., vocabulary]</param>
     /// <param name="changed">[..., vocabulary]</param>
-    public static double Sum(Tensor original, Tensor changed)
+    public static double Sum(Tensor original, Tensor changed) => Torch.Run(() => Each(original, changed).sum().ToDouble());
+
+    /// <summary>KL(softmax(original) || softmax(changed)) of each row, nats: [...] float64.</summary>
+    /// <param name="original">[..., vocabulary]</param>
+    /// <param name="changed">[..., vocabulary]</param>
+    public static Tensor Each(Tensor original, Tensor changed)
     {
         var (z, p) = (original.to(ScalarType.Float64), original.to(ScalarType.Float64).softmax(-1));
         var d = changed.to(ScalarType.Float64) - z;
         d = d - (p * d).sum(-1, keepdim: true);
-        return (p * (d.expm1() - d)).sum(-1).log1p().sum().ToDouble();
+        return (p * (d.expm1() - d)).sum(-1).log1p();
     }
 }

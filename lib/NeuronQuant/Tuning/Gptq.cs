@@ -15,7 +15,10 @@ namespace NeuronQuant.Tuning;
 /// gptq_quantize.py:149-246. H = X^T X over calibration plus 1 % of its mean diagonal; H^-1 = U^T U with U upper; for each column j in
 /// order: q_j = round(w_j / s), e = (w_j - s q_j) / U_jj, w_k -= e U_jk for k > j. The scale of a channel is fixed before, from its own
 /// extreme by rule R1, and the extreme weight is pinned to the largest code: error feedback would otherwise leave some channels without
-/// one, and NxDI would stretch their grid. Left out: groups and asymmetric zero points, which NxDI cannot load, and reordering of columns.
+/// one, and NxDI would stretch their grid. Left out: groups and asymmetric zero points, which NxDI cannot load.
+/// The columns may be taken in another order, those with the largest inputs first ("act-order", gptq.py of IST-DASLab/gptq: by descending diagonal of H):
+/// they are then rounded while many others can still make up for it. Codes are written back to their own columns, and with one scale a channel nothing
+/// else changes, so the order costs nothing when the model runs.
 /// Inputs are those of the floating-point model for all layers; the original recomputes them behind quantized layers.
 /// H is factored in float64, the feedback runs in float32. An input channel that is always zero keeps its rounded weights.
 /// </remarks>
@@ -23,6 +26,9 @@ public static class Gptq
 {
     /// <summary>What reports and records call the method.</summary>
     public const string Method = "gptq";
+
+    /// <summary>The same with the columns in order of their inputs.</summary>
+    public const string OrderedMethod = "gptq-actorder";
 
     private const long PartColumns = 128; // Rounded before their errors go on to the rest in one product, as in the paper.
 
@@ -34,18 +40,22 @@ public static class Gptq
     /// <param name="grams">from <see cref="GramMatrix.Capture"/></param>
     /// <param name="progress">told the modules done and their number</param>
     /// <param name="cancellation">checked before each module</param>
+    /// <param name="largestFirst">whether columns go by descending mean square of their inputs</param>
     public static LayerTuningResult Tune(
         LlamaModel model, IReadOnlyDictionary<ModuleName, Grid> grids, IReadOnlyDictionary<ModuleName, GramMatrix> grams, Action<long, long>? progress = null,
-        CancellationToken cancellation = default) =>
-        LayerTuningResult.Of(Method, model, grids, grams, (weight, gram, grid) => Quantize(weight, gram, grid, cancellation), progress, cancellation);
+        CancellationToken cancellation = default, bool largestFirst = false) =>
+        LayerTuningResult.Of(largestFirst ? OrderedMethod : Method, model, grids, grams,
+            (weight, gram, grid) => Quantize(weight, gram, grid, cancellation, largestFirst), progress, cancellation);
 
     /// <summary>Quantizes one weight.</summary>
     /// <param name="weight">[out, in]</param>
     /// <param name="gram">of its inputs, [in, in]</param>
     /// <param name="grid">nxd or autoround</param>
     /// <param name="cancellation">checked between parts of rows</param>
+    /// <param name="largestFirst">whether columns go by descending mean square of their inputs</param>
     /// <exception cref="TuningException">the sizes differ, or the inputs are not finite</exception>
-    public static QuantizedWeight Quantize(WeightMatrix weight, GramMatrix gram, Grid grid, CancellationToken cancellation = default)
+    public static QuantizedWeight Quantize(
+        WeightMatrix weight, GramMatrix gram, Grid grid, CancellationToken cancellation = default, bool largestFirst = false)
     {
         ArgumentNullException.ThrowIfNull(weight);
         ArgumentNullException.ThrowIfNull(gram);
@@ -58,14 +68,24 @@ public static class Gptq
         {
             var channels = Channels.Of(start.Weight).Under(start.Alpha, start.Beta, grid); // Before feedback changes the weights.
             var (scales, pinned) = (channels.Scales.squeeze(1), Pinned(channels, grid));
-            var codes = Rounded(start.Weight.t().contiguous(), Factor(weight.Name, gram), scales, pinned, grid, cancellation).t().to(ScalarType.Int8).contiguous();
+            var order = Order(gram, largestFirst);
+            var rounded = Rounded(start.Weight.t().index_select(0, tensor(order)), Factor(weight.Name, gram, tensor(order)), scales, pinned, order, grid, cancellation);
+            var codes = empty_like(rounded).index_copy_(0, tensor(order), rounded).t().to(ScalarType.Int8).contiguous();
             return new QuantizedWeight(weight.Name, grid, Granularity.PerChannelSymmetric, weight.Rows, weight.Columns,
                 MemoryMarshal.AsBytes(codes.bytes).ToArray(), scales.ToFloats());
         });
     }
 
-    // Codes, [in, out]. Errors reach the columns of their own part at once, and those behind it in one product.
-    private static Tensor Rounded(Tensor values, Tensor factor, Tensor scales, Pins pinned, Grid grid, CancellationToken cancellation)
+    // The columns in the order in which they are rounded; equal ones stay as they lie.
+    private static long[] Order(GramMatrix gram, bool largestFirst)
+    {
+        double[] squares = gram.MeanSquares;
+        var columns = Enumerable.Range(0, gram.Size);
+        return [.. (largestFirst ? columns.OrderByDescending(j => squares[j]) : columns).Select(j => (long)j)];
+    }
+
+    // Codes in that order, [in, out]. Errors reach the columns of their own part at once, and those behind it in one product.
+    private static Tensor Rounded(Tensor values, Tensor factor, Tensor scales, Pins pinned, long[] order, Grid grid, CancellationToken cancellation)
     {
         var codes = empty_like(values);
         long columns = values.shape[0];
@@ -80,7 +100,7 @@ public static class Gptq
                 using var step = NewDisposeScope();
                 var (value, code, error) = (values[j], codes[j], errors[j - first]);
                 code.copy_(LearnedRounding.Ratio(value, scales, grid).round_().clamp_(Torch.Number(grid.Minimum), Torch.Number(grid.Maximum)));
-                if (pinned.Rows(j) is { } rows) code.index_copy_(0, rows, pinned.Codes.index_select(0, rows));
+                if (pinned.Rows(order[j]) is { } rows) code.index_copy_(0, rows, pinned.Codes.index_select(0, rows));
                 error.copy_((value - scales * code).div_(factor[j, j]));
                 if (j + 1 < last) values.narrow(0, j + 1, last - j - 1).sub_(factor[j].narrow(0, j + 1, last - j - 1).unsqueeze(1) * error);
             }
@@ -89,10 +109,10 @@ public static class Gptq
         return codes;
     }
 
-    // U of H^-1 = U^T U.
-    private static Tensor Factor(string name, GramMatrix gram)
+    // U of H^-1 = U^T U, rows and columns of H in the given order.
+    private static Tensor Factor(string name, GramMatrix gram, Tensor order)
     {
-        var damped = gram.ToTensor().to(ScalarType.Float64);
+        var damped = gram.ToTensor().to(ScalarType.Float64).index_select(0, order).index_select(1, order);
         damped.diagonal().Plus_(damped.diagonal().mean() * Torch.Number(Damping));
         try
         {

@@ -25,6 +25,12 @@ public sealed class ReferenceModel
     /// <summary>Parameters by name, in C order.</summary>
     public IReadOnlyDictionary<string, double[]> Values { get; }
 
+    /// <summary>What a cache makes of a key and of a value; earlier tokens are read so, and a token's own as they are.</summary>
+    public (Func<double, double> Key, Func<double, double> Value) Stored { get; init; } = (key => key, value => value);
+
+    /// <summary>What a linear module (its name in a checkpoint) reads instead of one token's input.</summary>
+    public Func<string, double[], double[]> Read { get; init; } = (_, input) => input;
+
     /// <summary>Logits of every position of one sequence.</summary>
     /// <param name="tokens">[length]</param>
     /// <param name="see">called with each module's name and output, [length, width], in the order of the pass; null for none</param>
@@ -116,7 +122,8 @@ public sealed class ReferenceModel
     {
         var weight = Values[name + ".weight"];
         int inner = x.Length / length, outer = weight.Length / inner;
-        var y = Multiply(x, weight, length, inner, outer);
+        var read = Enumerable.Range(0, length).SelectMany(t => Read(name, x[(t * inner)..((t + 1) * inner)])).ToArray();
+        var y = Multiply(read, weight, length, inner, outer);
         if (!Values.TryGetValue(name + ".bias", out var bias)) return y;
         for (int i = 0; i < y.Length; i++) y[i] += bias[i % outer];
         return y;
@@ -154,11 +161,17 @@ public sealed class ReferenceModel
                 var p = new double[i + 1];
                 for (int j = first; j <= i; j++)
                     for (int d = 0; d < size; d++)
-                        p[j] += q[(i * heads + head) * size + d] * k[(j * keyHeads + keyHead) * size + d] / Math.Sqrt(size);
+                        p[j] += q[(i * heads + head) * size + d] * Seen(k, Stored.Key, j, d) / Math.Sqrt(size);
                 for (int j = first; j <= i; j++) p[j] = Math.Exp(p[j]);
                 double sum = p[first..].Sum();
                 for (int j = first; j <= i; j++)
-                    for (int d = 0; d < size; d++) y[(i * heads + head) * size + d] += p[j] / sum * v[(j * keyHeads + keyHead) * size + d];
+                    for (int d = 0; d < size; d++) y[(i * heads + head) * size + d] += p[j] / sum * Seen(v, Stored.Value, j, d);
+
+                double Seen(double[] of, Func<double, double> stored, int j, int d)
+                {
+                    double value = of[(j * keyHeads + keyHead) * size + d];
+                    return j < i ? stored(value) : value;
+                }
             }
         return y;
     }

@@ -20,6 +20,32 @@ public class GptqTests
     }
 
     [Theory]
+    [InlineData(40)]
+    [InlineData(150)]
+    public void In_order_of_the_inputs_they_equal_those_of_the_definition_on_sorted_columns(int columns)
+    {
+        var (weight, gram, grid) = (TestWeights.Matrix(6, columns, 3), Gram(columns, columns + 60), Grid.Nxd(4));
+        int[] order = [.. Enumerable.Range(0, columns).OrderByDescending(j => gram.MeanSquares[j])];
+        float[] values = weight.ToArray(), sorted = [.. Enumerable.Range(0, values.Length).Select(i => values[(i / columns * columns) + order[i % columns]])];
+        sbyte[] expected = Definition(WeightMatrix.Of("sorted", sorted, 6, columns), Sorted(gram, order), grid);
+        sbyte[] found = Gptq.Quantize(weight, gram, grid, largestFirst: true).Integers.ToArray();
+        sbyte[] taken = [.. Enumerable.Range(0, found.Length).Select(i => found[(i / columns * columns) + order[i % columns]])];
+        Assert.Equal(expected, taken);
+        Assert.NotEqual(Gptq.Quantize(weight, gram, grid).Integers.ToArray(), found);
+    }
+
+    [Theory]
+    [InlineData(false)]
+    [InlineData(true)]
+    public void Inputs_that_have_nothing_in_common_leave_rounding_to_nearest(bool largestFirst)
+    {
+        float[] identity = new float[30 * 30];
+        for (int j = 0; j < 30; j++) identity[j * 31] = 3;
+        var (weight, grid) = (TestWeights.MatrixBf16(6, 30, 3), Grid.Nxd(4));
+        Assert.Equal(FakeQuantization.OnGrid(weight, grid).Codes, Gptq.Quantize(weight, GramMatrix.Of(identity, 30), grid, largestFirst: largestFirst).Codes);
+    }
+
+    [Theory]
     [InlineData("nxd", 8)]
     [InlineData("nxd", 4)]
     [InlineData("autoround", 8)]
@@ -90,6 +116,15 @@ public class GptqTests
         float[] x = TestWeights.Normal(tokens * size, 11, 1), shared = TestWeights.Normal(tokens, 12, 2);
         for (int i = 0; i < x.Length; i++) x[i] = (x[i] + shared[i / size] * (i % 3)) * (i % size % 17 == 4 ? 6 : 1);
         return GramMatrix.Of(x, size);
+    }
+
+    private static GramMatrix Sorted(GramMatrix gram, int[] order)
+    {
+        int n = gram.Size;
+        var sorted = GramMatrix.Of(new float[n], n);
+        for (int i = 0; i < n; i++)
+            for (int j = 0; j < n; j++) sorted.Values[(i * n) + j] = gram.Values[(order[i] * n) + order[j]];
+        return sorted;
     }
 
     private static double Error(WeightMatrix weight, GramMatrix gram, QuantizedWeight quantized) => gram.Error(weight.ToArray(), quantized.Dequantize());
