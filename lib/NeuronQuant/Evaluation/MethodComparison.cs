@@ -46,9 +46,10 @@ public sealed record MethodComparison(ComparedMethod Unquantized, IReadOnlyList<
     /// <param name="task">what is graded</param>
     /// <param name="options">limit and progress; its samples file is not used</param>
     /// <param name="subject">told the row that is worked on; null for nobody</param>
+    /// <param name="finished">rows that need not be made again, and where new ones are kept; null for none</param>
     public static async Task<MethodComparison> Run(EngineModel engine, LlamaModel model, Grid grid, IReadOnlyList<string> kept,
         IReadOnlyList<MethodRow> rows,
-        MethodInput input, EvaluationTask task, EvaluationOptions? options = null, Action<string>? subject = null)
+        MethodInput input, EvaluationTask task, EvaluationOptions? options = null, Action<string>? subject = null, FinishedRows? finished = null)
     {
         ArgumentNullException.ThrowIfNull(engine);
         ArgumentNullException.ThrowIfNull(model);
@@ -58,15 +59,22 @@ public sealed record MethodComparison(ComparedMethod Unquantized, IReadOnlyList<
         async Task<ComparedMethod> Grade(string name, LlamaModel weights, double bits, long size, double seconds, string? whyNot)
         {
             var result = await Evaluator.Run(task, engine.With(weights, name), options, input.Cancellation).ConfigureAwait(false);
-            return new(name, bits, size, result, AnswerLoss.Measure(engine, model, weights, items, input.Cancellation), seconds, whyNot);
+            var row = new ComparedMethod(name, bits, size, result, AnswerLoss.Measure(engine, model, weights, items, input.Cancellation), seconds, whyNot);
+            finished?.Add(row);
+            return row;
         }
         subject?.Invoke("unquantized");
         long bytes = 2 * model.Linears.Sum(linear => (long)linear.Out * linear.In);
-        var first = await Grade("unquantized", model, 16, bytes, 0, null).ConfigureAwait(false);
+        var first = finished?.Find("unquantized") ?? await Grade("unquantized", model, 16, bytes, 0, null).ConfigureAwait(false);
         var made = new List<ComparedMethod>();
         foreach (var row in rows)
         {
             subject?.Invoke(row.Name);
+            if (finished?.Find(row.Name) is { } known)
+            {
+                made.Add(known);
+                continue;
+            }
             var grids = ModelGrids.Of(model.Config, grid, row.Selective ? kept : []);
             var watch = Stopwatch.StartNew();
             var quantized = row.Method.Apply(model, grids, input);

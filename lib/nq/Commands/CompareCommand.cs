@@ -1,5 +1,7 @@
 using System.CommandLine;
 using System.Globalization;
+using System.Runtime.InteropServices;
+using System.Security.Cryptography;
 using NeuronQuant.Evaluation;
 using NeuronQuant.Methods;
 using NeuronQuant.Models;
@@ -18,7 +20,7 @@ internal static class CompareCommand
 {
     private sealed record Request(
         string Model, int Bits, int? Group, string[] Methods, ulong Seed, int Outliers, string[] Keep, double AverageBits, TuningRecipe Recipe,
-        CalibrationSource Calibration, string[] Tasks, int? Limit, bool Json);
+        CalibrationSource Calibration, string[] Tasks, int? Limit, string? Resume, bool Json);
 
     private static readonly (string Name, string Method)[] Blog =
         [("all", "rtn"), ("AutoRound", "autoround"), ("selective", "selective"), ("AutoRound + selective", "autoround+selective"), ("GPTQ", "gptq")];
@@ -33,6 +35,7 @@ internal static class CompareCommand
         var recipe = Arguments.Choice("--recipe", "AutoRound's recipe", "default", "light", "default", "best");
         var tasks = TaskSource.Several();
         var limit = new Option<int?>("--limit") { Description = "Only the first so many problems." };
+        var resume = new Option<string?>("--resume") { Description = "A file that keeps each finished row; the same command goes on where it ended. Refused when model, problems, bits, texts or seed are others." };
         var methods = MethodOptions.Methods();
         var seed = MethodOptions.Seed();
         var group = new Option<string?>("--group")
@@ -40,7 +43,7 @@ internal static class CompareCommand
             Description = "A scale for every so many weights along the input: for measuring. Not for autoround and gptq.",
         }.AcceptOnlyFromAmong("32", "64", "128");
         var command = new Command("compare", "Grade methods by name, or those of the blog's table and GPTQ, on the same problems.")
-            { model, methods, bits, group, seed, outliers, keep, average, recipe, calibration, samples, length, tasks, limit, json };
+            { model, methods, bits, group, seed, outliers, keep, average, recipe, calibration, samples, length, tasks, limit, resume, json };
         command.SetAction((result, cancellation) =>
         {
             var chosen = TuningRecipe.Parse(result.GetRequiredValue(recipe));
@@ -49,8 +52,8 @@ internal static class CompareCommand
                 result.GetValue(group) is { } size ? int.Parse(size, CultureInfo.InvariantCulture) : null,
                 result.GetValue(methods) ?? [], result.GetValue(seed), result.GetValue(outliers),
                 result.GetValue(keep) ?? [], result.GetValue(average), chosen,
-                new CalibrationSource(result.GetValue(calibration), result.GetValue(samples) ?? chosen.Samples, result.GetValue(length)), result.GetValue(tasks) ?? ["demo"],
-                result.GetValue(limit), result.GetValue(json)), cancellation));
+                new CalibrationSource(result.GetValue(calibration), result.GetValue(samples) ?? chosen.Samples, result.GetValue(length)), result.GetValue(tasks) is { Length: > 0 } named ? named : ["demo"],
+                result.GetValue(limit), result.GetValue(resume), result.GetValue(json)), cancellation));
         });
         return command;
     }
@@ -76,12 +79,14 @@ internal static class CompareCommand
         var (input, options) = (new MethodInput(calibration, request.Seed, cancellation), new EvaluationOptions(request.Limit, Progress: line.Show));
         if (tasks.Length > 1)
         {
+            if (request.Resume is not null) throw new UsageException("--resume keeps the rows of one task. Name one with --tasks.");
             var suite = await SuiteComparison.Run(engine, start, grid, kept, rows, input, tasks, options, name => line.Subject = name);
             line.Clear();
             Print(request, suite, kept, origin, tasks);
             return 0;
         }
-        var compared = await MethodComparison.Run(engine, start, grid, kept, rows, input, tasks[0], options, name => line.Subject = name);
+        var compared = await MethodComparison.Run(engine, start, grid, kept, rows, input, tasks[0], options, name => line.Subject = name,
+            request.Resume is { } file ? FinishedRows.Open(file, Settings(request, engine.Name, grid, kept, origin, texts, tasks[0])) : null);
         line.Clear();
         Print(request, compared, kept, origin, tasks[0].Settings);
         return 0;
@@ -137,6 +142,15 @@ internal static class CompareCommand
         CommandOutput.Note($"calibration: {origin}. AutoRound's recipe: {request.Recipe.Name}, seed {request.Seed}. Selective keeps "
             + $"{(kept.Length == 0 ? "nothing" : string.Join(',', kept))}.");
     }
+
+    // Everything but the methods that decides a row.
+    private static string[] Settings(
+        Request request, string model, Grid grid, string[] kept, string origin, IReadOnlyList<int[]> texts, EvaluationTask task) =>
+    [
+        $"model {model}", $"outliers {request.Outliers}", $"grid {grid}, {grid.Bits} bits", $"kept {string.Join(',', kept)}", $"recipe {request.Recipe}", $"seed {request.Seed}",
+        $"calibration {origin}, {request.Calibration}, {Convert.ToHexStringLower(SHA256.HashData(MemoryMarshal.AsBytes<int>(texts.SelectMany(text => text.Append(-1)).ToArray())))[..12]}",
+        $"task {task.Name}, {task.Settings}, {task.DataHash}, {request.Limit?.ToString(CultureInfo.InvariantCulture) ?? "all"} problems",
+    ];
 
     private static string[] Chosen(Request request, LlamaModel model, IReadOnlyList<int[]> texts, Grid grid, CancellationToken cancellation)
     {

@@ -72,6 +72,25 @@ public sealed class MethodCommandTests : IDisposable
     }
 
     [Fact]
+    public async Task Finished_rows_are_not_made_again_and_those_of_other_settings_are_refused()
+    {
+        string file = Path.Combine(Directory.CreateTempSubdirectory("nq-rows").FullName, "rows.json");
+        Task<(int Code, string Output, string Error)> Compare(string methods, string bits = "4", string seed = "42", string limit = "5", string outliers = "0") =>
+            Nq.Run(["compare", Model, "--methods", methods, "--bits", bits, "--seed", seed, "--limit", limit, "--outliers", outliers, "--resume", file, "--json", .. Few]);
+        Assert.Equal(0, (await Compare("rtn")).Code);
+        // What the file says is what the next run shows: the rows were not made again.
+        File.WriteAllText(file, File.ReadAllText(file).Replace("\"AverageBits\": 4,", "\"AverageBits\": 4.25,", StringComparison.Ordinal));
+        var rows = JsonDocument.Parse((await Compare("rtn,clip")).Output).RootElement.GetProperty("rows").EnumerateArray();
+        Assert.Equal([16, 4.25, 4], rows.Select(row => row.GetProperty("average_bits").GetDouble()));
+        foreach (var (bits, seed, limit, outliers) in new[] { ("3", "42", "5", "0"), ("4", "1", "5", "0"), ("4", "42", "6", "0"), ("4", "42", "5", "8") })
+        {
+            var refused = await Compare("rtn", bits, seed, limit, outliers);
+            Assert.NotEqual(0, refused.Code);
+            Assert.Contains("remove this one to begin again", refused.Error, StringComparison.Ordinal);
+        }
+    }
+
+    [Fact]
     public async Task A_reader_s_own_class_stands_in_the_table()
     {
         var engine = EngineModel.Load(Model);
