@@ -9,7 +9,7 @@ namespace NeuronQuant.Checkpoints;
 /// <remarks>
 /// Spans point into the map, so a 24 GB model costs address space and page cache, not managed memory. The price: a span must not be used
 /// after Dispose, and reading what another program has cut off ends the process (the operating system's rule). So the file's length and
-/// time are looked at before bytes are given out, once a millisecond at most, and a file that was written to since it was opened is an
+/// time are looked at before bytes are given out, once in a few milliseconds, and a file that was written to since it was opened is an
 /// error; replacing it by rename, as CheckpointWriter does, is harmless. Methods called after Dispose throw ObjectDisposedException.
 /// Reading from several threads is fine. The map is made at the first access, so that opening hundreds of shards stays cheap.
 /// </remarks>

@@ -248,7 +248,7 @@ public sealed class CheckpointTests : IDisposable
             writer.WriteByte(0);
         }
         File.SetLastWriteTimeUtc(path, DateTime.UtcNow.AddSeconds(1)); // The clock of files may be coarse.
-        Thread.Sleep(2);
+        Thread.Sleep(30); // The clock that says when to look again ticks every few milliseconds.
         var error = Assert.Throws<CheckpointException>(() => file.ReadFloats(file.Tensors[0], 0, values));
         Assert.Equal((CheckpointFailure.ReadFailed, path), (error.Failure, error.File));
     }
@@ -261,7 +261,7 @@ public sealed class CheckpointTests : IDisposable
         var values = new float[1];
         file.ReadFloats(file.Tensors[0], 0, values);
         File.Move(_files.Safetensors("b.safetensors", $"{{{TestFiles.Entry("a", "F32", "1", "0,4")}}}", BitConverter.GetBytes(2.5f)), path, overwrite: true);
-        Thread.Sleep(2);
+        Thread.Sleep(30); // The clock that says when to look again ticks every few milliseconds.
         file.ReadFloats(file.Tensors[0], 0, values);
         Assert.Equal(1.5f, values[0]);
     }
