@@ -68,6 +68,7 @@ internal static class CompareCommand
         ModelSource.Say(request.Model);
         var engine = EngineModel.Load(request.Model);
         EvaluationTask[] tasks = [.. request.Tasks.Select(TaskSource.Parse)];
+        if (tasks.GroupBy(task => task.Name).FirstOrDefault(same => same.Count() > 1) is { } twice) throw new UsageException($"--tasks names {twice.Key} {twice.Count()} times. Name each once.");
         var (texts, origin) = request.Calibration.Read(engine.Model.Config, () => engine.Model, engine.Tokenizer, cancellation);
         var calibration = request.Calibration.SetOf(texts, engine.Model.Config, engine.Tokenizer);
         var start = engine.Model.Copy();

@@ -69,6 +69,8 @@ public sealed class MethodCommandTests : IDisposable
         Assert.InRange(pairs.Length, 9, 10); // Five against the model, four against rounding, the best against the next if that is not among them.
         Assert.All(pairs, pair => Assert.True(pair.GetProperty("p_holm").GetDouble() >= pair.GetProperty("p").GetDouble()));
         Assert.Equal(2, (await Nq.Run(["compare", Model, "--methods", "rtn,nothing"])).Code);
+        Assert.Equal(2, (await Nq.Run(["compare", Model, "--methods", "rtn", "--tasks", "demo,nothing"])).Code);
+        Assert.Equal(2, (await Nq.Run(["compare", Model, "--methods", "rtn", "--tasks", "demo,demo"])).Code);
     }
 
     [Fact]
