@@ -67,7 +67,7 @@ public sealed record CacheRecall(IReadOnlyList<RecallBucket> Buckets)
                 (new Column(name, "0.0"), bucket => 100 * Of(name).Single(one => one.From == bucket.From).Accuracy))]);
 
     /// <summary>Right answers over the distance, a line for each cache.</summary>
-    public GenericChart ToChart() => Charts.Together(Names.Select(name => Charts.Line(name, Of(name).Select(bucket => bucket.From == 0 ? 8 : 1.5 * bucket.From),
+    public GenericChart ToChart() => Charts.Together(Names.Select(name => Charts.Line(name, Of(name).Select(bucket => PositionBuckets.Middle(bucket.From)),
             Of(name).Select(bucket => 100 * bucket.Accuracy))))
         .Titled("Facts found again").Axes("distance of the fact (tokens)", "right answers (%)").LogX().RangeY(0, 100);
 

@@ -77,7 +77,7 @@ public sealed record CacheStudy(IReadOnlyList<CacheBucket> Buckets)
                 (new Column(name, "+0.0000;-0.0000;0.0000"), bucket => Of(name).Single(one => one.From == bucket.From).Difference))]);
 
     /// <summary>How far each cache moves the predictions, over positions.</summary>
-    public GenericChart ToChart() => Charts.Together(Names.Skip(1).Select(name => Charts.Line(name, Of(name).Select(Middle), Of(name).Select(bucket => bucket.Divergence))))
+    public GenericChart ToChart() => Charts.Together(Names.Skip(1).Select(name => Charts.Line(name, Of(name).Select(bucket => PositionBuckets.Middle(bucket.From)), Of(name).Select(bucket => bucket.Divergence))))
         .Titled("How far a rounded cache moves predictions").Axes("position in the text (tokens)", "divergence (nats per token)").LogX().LogY();
 
     /// <summary>The table as HTML.</summary>
@@ -88,8 +88,6 @@ public sealed record CacheStudy(IReadOnlyList<CacheBucket> Buckets)
 
     private string[] Names => [.. Buckets.Select(bucket => bucket.Cache).Distinct()];
 
-    private static double Middle(CacheBucket bucket) => bucket.From == 0 ? 8 : 1.5 * bucket.From;
-
     private readonly record struct Token(int At, double Loss, double Plain, double Divergence);
 
     // For each cache -log p of each token after the first, nats, and the divergence from the first cache's prediction.
@@ -98,10 +96,10 @@ public sealed record CacheStudy(IReadOnlyList<CacheBucket> Buckets)
         var next = tensor([.. text.Skip(1).Select(token => (long)token)]).to(model.Place.Device).unsqueeze(1);
         Tensor Logits(CachePrecision cache) => model.LogitsOf(model.Hidden(new TokenBatch(text[..^1], [], 1), simulated: new Simulation(cache)).squeeze(0));
         var plain = Logits(caches[0]);
-        return [.. caches.Select(cache =>
+        return [.. caches.Select((cache, c) =>
         {
             using var scope = NewDisposeScope();
-            var logits = Logits(cache);
+            var logits = c == 0 ? plain : Logits(cache);
             return ((logits.logsumexp(1, keepdim: true) - logits.gather(1, next)).ToFloats(), LogitsDivergence.Each(plain, logits).ToFloats());
         })];
     }

@@ -55,7 +55,8 @@ public sealed class FinishedRows
         Exception? cause = null;
         try
         {
-            if (JsonSerializer.Deserialize<Content>(File.ReadAllText(path), Options) is { Settings: not null, Rows: not null } found) return found;
+            if (JsonSerializer.Deserialize<Content>(File.ReadAllText(path), Options) is { Settings: not null, Rows: not null } found
+                && found.Rows.TrueForAll(row => row.Results is { Count: > 0 })) return found;
         }
         catch (JsonException error)
         {

@@ -4,6 +4,8 @@ using NeuronQuant.Display;
 using NeuronQuant.Methods;
 using NeuronQuant.Models;
 using NeuronQuant.Quantization;
+using Plotly.NET;
+using Chart = Plotly.NET.CSharp.Chart;
 
 namespace NeuronQuant.Evaluation;
 
@@ -11,31 +13,40 @@ namespace NeuronQuant.Evaluation;
 /// <param name="Name">the row's name</param>
 /// <param name="AverageBits">mean width of the linear weights; scales not counted</param>
 /// <param name="Bytes">of all linear modules, scales counted</param>
-/// <param name="Result">score on the task</param>
-/// <param name="Answers">loss and divergence on the right answers; null where the task has none in words</param>
+/// <param name="Results">scores, one a task, in the comparison's order</param>
+/// <param name="Answers">loss and divergence on the right answers of all tasks; null where none has them in words</param>
 /// <param name="Seconds">of making the integers, on this machine</param>
+/// <param name="QuestionsPerSecond">over all tasks, on this machine and in this library's engine; it says nothing of a device's speed</param>
 /// <param name="WhyNotOnNeuron">why NxDI cannot load them; null where it can</param>
-public sealed record ComparedMethod(
-    string Name, double AverageBits, long Bytes, EvaluationResult Result, AnswerLoss? Answers, double Seconds, string? WhyNotOnNeuron);
+public sealed record ComparedMethod(string Name, double AverageBits, long Bytes, IReadOnlyList<EvaluationResult> Results, AnswerLoss? Answers,
+    double Seconds, double QuestionsPerSecond, string? WhyNotOnNeuron)
+{
+    /// <summary>The score on the first task.</summary>
+    public EvaluationResult Result => Results[0];
+}
 
-/// <summary>Two rows that are spoken of together, and what the answers say.</summary>
+/// <summary>Two rows that are spoken of together, and what the answers to one task say.</summary>
+/// <param name="Task">the task's name</param>
 /// <param name="Paired">the test of the first against the second</param>
 /// <param name="Corrected">its p-value after Holm's correction for all pairs of the table</param>
 /// <param name="Needed">questions it would take to tell them apart; null where both won as often</param>
-public sealed record ComparedPair(PairedComparison Paired, double Corrected, long? Needed);
+public sealed record ComparedPair(string Task, PairedComparison Paired, double Corrected, long? Needed);
 
-/// <summary>Several methods on one model, one grid and the same questions.</summary>
+/// <summary>Several methods on one model, one grid and the same questions, of one benchmark or of several: each is made once, and answers everything.</summary>
 /// <remarks>
-/// No method sees a graded question: integers come of calibration texts. The tests are those that a reader would make in passing: every row against
-/// the unquantized model, every row against rounding to nearest, and the best row against the next. All of them together are corrected by Holm,
-/// since of twenty tests at 0.05 one finds something where nothing is. Bytes and score span the front: a row is on it when none has both fewer or
-/// as many bytes and a better score, or fewer bytes and as good a one.
+/// No method sees a graded question: integers come of calibration texts. The tests are those that a reader would make in passing: every row
+/// against the unquantized model, every row against the first, and the best row against the next; on several tasks the first kind alone. All of them
+/// together are corrected by Holm, since of twenty tests at 0.05 one finds something where nothing is. Bytes and scores span the front: a row is on it when none has as few bytes and
+/// is as good on every task, and has fewer or is better on one. No mean over tasks is given: scores of four choices and of a written number have
+/// different zeros.
 /// </remarks>
 /// <param name="Unquantized">the model in floating point</param>
 /// <param name="Methods">the quantized rows; the first is what the others are tested against</param>
 [TypeFormatterSource(typeof(HtmlFormatterSource), PreferredMimeTypes = ["text/html", "text/plain"])]
 public sealed record MethodComparison(ComparedMethod Unquantized, IReadOnlyList<ComparedMethod> Methods)
 {
+    private const string BeforeRounding = "unquantized";
+
     /// <summary>Makes, measures and grades every row.</summary>
     /// <param name="engine">tokenizer</param>
     /// <param name="model">the model in floating point</param>
@@ -43,47 +54,57 @@ public sealed record MethodComparison(ComparedMethod Unquantized, IReadOnlyList<
     /// <param name="kept">what selective rows keep, entries as NxDI takes them</param>
     /// <param name="rows">see <see cref="MethodRegistry.Parse"/></param>
     /// <param name="input">calibration texts and seed</param>
-    /// <param name="task">what is graded</param>
-    /// <param name="options">limit and progress; its samples file is not used</param>
+    /// <param name="tasks">what is graded; no two of one name</param>
+    /// <param name="options">limit for each task, and progress; its samples file is not used</param>
     /// <param name="subject">told the row that is worked on; null for nobody</param>
     /// <param name="finished">rows that need not be made again, and where new ones are kept; null for none</param>
-    public static async Task<MethodComparison> Run(EngineModel engine, LlamaModel model, Grid grid, IReadOnlyList<string> kept,
-        IReadOnlyList<MethodRow> rows,
-        MethodInput input, EvaluationTask task, EvaluationOptions? options = null, Action<string>? subject = null, FinishedRows? finished = null)
+    /// <exception cref="ArgumentException">there is no task, or two have one name</exception>
+    public static async Task<MethodComparison> Run(EngineModel engine, LlamaModel model, Grid grid, IReadOnlyList<string> kept, IReadOnlyList<MethodRow> rows,
+        MethodInput input, IReadOnlyList<EvaluationTask> tasks, EvaluationOptions? options = null, Action<string>? subject = null, FinishedRows? finished = null)
     {
         ArgumentNullException.ThrowIfNull(engine);
         ArgumentNullException.ThrowIfNull(model);
         ArgumentNullException.ThrowIfNull(rows);
+        ArgumentNullException.ThrowIfNull(tasks);
+        if (tasks.Count == 0 || tasks.DistinctBy(task => task.Name).Count() < tasks.Count)
+            throw new ArgumentException("Give at least one task, and each task once.", nameof(tasks));
         options = (options ?? new EvaluationOptions()) with { SamplesFile = null };
-        EvaluationItem[] items = [.. task.Items.Take(options.Limit ?? task.Items.Count)];
-        async Task<ComparedMethod> Grade(string name, LlamaModel weights, double bits, long size, double seconds, string? whyNot)
+        EvaluationItem[] items = [.. tasks.SelectMany(task => task.Items.Take(options.Limit ?? task.Items.Count))];
+
+        async Task<ComparedMethod> Grade(ComparedMethod made, LlamaModel weights)
         {
-            var result = await Evaluator.Run(task, engine.With(weights, name), options, input.Cancellation).ConfigureAwait(false);
-            var row = new ComparedMethod(name, bits, size, result, AnswerLoss.Measure(engine, model, weights, items, input.Cancellation), seconds, whyNot);
-            finished?.Add(row);
-            return row;
+            var results = new List<EvaluationResult>();
+            var watch = Stopwatch.StartNew();
+            foreach (var task in tasks) results.Add(await Evaluator.Run(task, engine.With(weights, made.Name), options, input.Cancellation).ConfigureAwait(false));
+            double rate = results.Sum(result => result.Samples.Count) / watch.Elapsed.TotalSeconds;
+            return made with { Results = results, QuestionsPerSecond = rate, Answers = AnswerLoss.Measure(engine, model, weights, items, input.Cancellation) };
         }
-        subject?.Invoke("unquantized");
-        long bytes = 2 * model.Linears.Sum(linear => (long)linear.Out * linear.In);
-        var first = finished?.Find("unquantized") ?? await Grade("unquantized", model, 16, bytes, 0, null).ConfigureAwait(false);
-        var made = new List<ComparedMethod>();
-        foreach (var row in rows)
+
+        async Task<ComparedMethod> Make(MethodRow row)
         {
-            subject?.Invoke(row.Name);
-            if (finished?.Find(row.Name) is { } known)
-            {
-                made.Add(known);
-                continue;
-            }
             var grids = ModelGrids.Of(model.Config, grid, row.Selective ? kept : []);
             var watch = Stopwatch.StartNew();
             var quantized = row.Method.Apply(model, grids, input);
             double seconds = watch.Elapsed.TotalSeconds;
             string? whyNot = quantized.Weights.Values.Select(weight => weight.Grid.WhyNotOnNeuron).FirstOrDefault(reason => reason is not null);
             using var weights = quantized.ToModel();
-            made.Add(await Grade(row.Name, weights, ModelGrids.AverageBits(model, grids), quantized.Bytes, seconds, whyNot).ConfigureAwait(false));
+            return await Grade(new ComparedMethod(row.Name, ModelGrids.AverageBits(model, grids), quantized.Bytes, [], null, seconds, 0, whyNot), weights).ConfigureAwait(false);
         }
-        return new MethodComparison(first, made);
+
+        async Task<ComparedMethod> Known(string name, Func<Task<ComparedMethod>> make)
+        {
+            subject?.Invoke(name);
+            if (finished?.Find(name) is { } known) return known;
+            var made = await make().ConfigureAwait(false);
+            finished?.Add(made);
+            return made;
+        }
+
+        long bytes = 2 * model.Linears.Sum(linear => (long)linear.Out * linear.In);
+        var first = await Known(BeforeRounding, () => Grade(new ComparedMethod(BeforeRounding, 16, bytes, [], null, 0, 0, null), model)).ConfigureAwait(false);
+        var all = new List<ComparedMethod>();
+        foreach (var row in rows) all.Add(await Known(row.Name, () => Make(row)).ConfigureAwait(false));
+        return new MethodComparison(first, all);
     }
 
     /// <summary>Every row, the unquantized model first.</summary>
@@ -93,48 +114,78 @@ public sealed record MethodComparison(ComparedMethod Unquantized, IReadOnlyList<
     /// <exception cref="EvaluationException">rows are of other questions</exception>
     public IReadOnlyList<ComparedPair> Pairs()
     {
-        var pairs = Methods.Select(row => (row, Unquantized)).Concat(Methods.Skip(1).Select(row => (row, Methods[0]))).ToList();
-        var order = Methods.OrderByDescending(row => row.Result.Main.Right).ThenBy(row => row.Bytes).ToArray();
-        if (order.Length > 1 && !pairs.Contains((order[0], order[1]))) pairs.Add((order[0], order[1]));
-        PairedComparison[] tests = [.. pairs.Select(pair => PairedComparison.Of(pair.Item1.Result, pair.Item2.Result))];
-        double[] corrected = Statistics.Holm([.. tests.Select(test => test.PValue)]);
-        return [.. tests.Select((test, i) =>
-            new ComparedPair(test, corrected[i], Statistics.QuestionsToTellApart(test.OnlyModel, test.OnlyBaseline, test.Total)))];
+        var tests = Unquantized.Results.SelectMany((result, task) => PairsOn(task).Select(paired => (result.Task, Paired: paired))).ToArray();
+        double[] corrected = Statistics.Holm([.. tests.Select(test => test.Paired.PValue)]);
+        return [.. tests.Select((test, i) => new ComparedPair(test.Task, test.Paired, corrected[i],
+            Statistics.QuestionsToTellApart(test.Paired.OnlyModel, test.Paired.OnlyBaseline, test.Paired.Total)))];
     }
 
-    /// <summary>Whether no other row has fewer bytes and as good a score, or as few and a better one.</summary>
+    private IEnumerable<PairedComparison> PairsOn(int task)
+    {
+        var pairs = Methods.Select(row => (row, Unquantized)).ToList();
+        if (Unquantized.Results.Count == 1)
+        {
+            pairs.AddRange(Methods.Skip(1).Select(row => (row, Methods[0])));
+            var order = Methods.OrderByDescending(row => row.Result.Main.Right).ThenBy(row => row.Bytes).ToArray();
+            if (order.Length > 1 && !pairs.Contains((order[0], order[1]))) pairs.Add((order[0], order[1]));
+        }
+        return pairs.Select(pair => PairedComparison.Of(pair.Item1.Results[task], pair.Item2.Results[task]));
+    }
+
+    /// <summary>Whether no other row is as small and as good on every task, and smaller or better on one.</summary>
     public bool IsOnFront(ComparedMethod row)
     {
         ArgumentNullException.ThrowIfNull(row);
-        return !Rows.Any(other => other.Bytes <= row.Bytes && other.Result.Main.Right >= row.Result.Main.Right
-            && (other.Bytes < row.Bytes || other.Result.Main.Right > row.Result.Main.Right));
+        return !Rows.Any(other => other.Bytes <= row.Bytes && Better(other, row).All(points => points >= 0)
+            && (other.Bytes < row.Bytes || Better(other, row).Any(points => points > 0)));
+        static IEnumerable<int> Better(ComparedMethod other, ComparedMethod row) =>
+            other.Results.Zip(row.Results, (theirs, ours) => theirs.Main.Right - ours.Main.Right);
     }
 
-    /// <summary>A row for each method; those on the front stand out.</summary>
-    public DataFrame ToDataFrame() => Frames.From(
-            $"{Unquantized.Result.Task}, {Unquantized.Result.Main.Total} questions: what methods cost and keep", Rows,
-            ("method", row => row.Name),
-            (new Column("bits", "0.00"), row => row.AverageBits),
-            (new Column("linear kB", "0.0"), row => row.Bytes / 1e3),
-            (new Column("accuracy %", "0.0"), row => 100 * row.Result.Main.Accuracy),
-            (new Column("95 % from", "0.0"), row => 100 * row.Result.Main.Interval.Low),
-            (new Column("to", "0.0"), row => 100 * row.Result.Main.Interval.High),
-            (new Column("answer loss, nats", "0.0000"), row => row.Answers?.Loss),
-            (new Column("divergence, nats", "0.0000"), row => row.Answers?.Divergence),
-            (new Column("seconds", "0.0"), row => row.Seconds),
-            ("front", row => IsOnFront(row) ? "yes" : ""))
-        .Mark(row => row[9] is "yes");
+    /// <summary>A row for each method, with its interval where there is one task; those on the front stand out.</summary>
+    public DataFrame ToDataFrame()
+    {
+        bool one = Unquantized.Results.Count == 1;
+        Column[] scores = one ? [new Column("accuracy %", "0.0"), new Column("95 % from", "0.0"), new Column("to", "0.0")]
+            : [.. Unquantized.Results.Select(result => new Column($"{result.Task} %, of {result.Samples.Count}", "0.0"))];
+        var table = new FrameRows(one ? $"{Unquantized.Result.Task}, {Unquantized.Result.Main.Total} questions: what methods cost and keep"
+            : "What methods cost and keep, on several benchmarks",
+            [new Column("method"), new Column("bits", "0.00"), new Column("linear kB", "0.0"), .. scores, new Column("answer loss, nats", "0.0000"),
+             new Column("divergence, nats", "0.0000"), new Column("made in s", "0.0"), new Column("questions/s here", "0"), new Column("front")]);
+        foreach (var row in Rows)
+        {
+            var interval = row.Result.Main.Interval;
+            object?[] points = [.. row.Results.Select(result => (object)(100 * result.Main.Accuracy)), .. one ? new object[] { 100 * interval.Low, 100 * interval.High } : []];
+            table.Row([row.Name, row.AverageBits, row.Bytes / 1e3, .. points, row.Answers?.Loss, row.Answers?.Divergence, row.Seconds, row.QuestionsPerSecond, IsOnFront(row) ? "yes" : ""]);
+        }
+        return table.ToDataFrame().Mark(row => row["front"] is "yes");
+    }
 
     /// <summary>A row for each test.</summary>
     public DataFrame ToPairs() => Frames.From("Paired tests: McNemar, and after Holm's correction for all of them", Pairs(),
-        ("row", pair => pair.Paired.Model), ("against", pair => pair.Paired.Baseline),
+        ("row", pair => pair.Paired.Model), ("against", pair => pair.Paired.Baseline), ("task", pair => pair.Task),
         (new Column("difference", "+0.0;-0.0;0.0"), pair => 100 * pair.Paired.Difference), ("won", pair => pair.Paired.OnlyModel),
         ("lost", pair => pair.Paired.OnlyBaseline), (new Column("p", "0.0000"), pair => pair.Paired.PValue),
         (new Column("p, Holm", "0.0000"), pair => pair.Corrected), ("questions to tell apart", pair => pair.Needed));
 
-    /// <summary>The table for a notebook.</summary>
+    /// <summary>Each row's difference from the unquantized model on one task, in points, with its 95 % interval.</summary>
+    /// <param name="task">the task's name</param>
+    /// <exception cref="ArgumentException">there is no such task, or no quantized row</exception>
+    public GenericChart ToChart(string task)
+    {
+        PairedComparison[] pairs = [.. Pairs().Where(pair => pair.Task == task && pair.Paired.Baseline == Unquantized.Name).Select(pair => pair.Paired)];
+        if (pairs.Length == 0)
+            throw new ArgumentException($"There is no task '{task}' with a quantized row: {string.Join(", ", Unquantized.Results.Select(result => result.Task))}.", nameof(task));
+        double[] points = [.. pairs.Select(pair => 100 * pair.Difference)];
+        return Chart.Point<string, double, string>(x: pairs.Select(pair => pair.Model).ToArray(), y: points, Name: task)
+            .Between(points, pairs.Select(pair => (100 * Math.Min(pair.Difference, pair.Interval.Low), 100 * Math.Max(pair.Difference, pair.Interval.High))))
+            .Titled($"{task}, {pairs[0].Total} questions, against the unquantized model").Axes("", "difference (points), 95 % interval")
+            .Threshold(0, "unquantized");
+    }
+
+    /// <summary>The tables for a notebook.</summary>
     public string ToHtml() => $"{ToDataFrame().ToHtml()}\n{ToPairs().ToHtml()}";
 
-    /// <summary>The table as text.</summary>
+    /// <summary>The tables as text.</summary>
     public override string ToString() => $"{ToDataFrame().ToText()}\n{ToPairs().ToText()}";
 }

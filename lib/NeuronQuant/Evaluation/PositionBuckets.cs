@@ -10,4 +10,7 @@ internal static class PositionBuckets
 
     /// <summary>"16 to 31"; the first is told from 1.</summary>
     public static string Name(int start) => start == 0 ? $"1 to {First - 1}" : $"{start} to {(2 * start) - 1}";
+
+    /// <summary>Where a bucket stands on an axis.</summary>
+    public static double Middle(int start) => start == 0 ? First / 2.0 : 1.5 * start;
 }

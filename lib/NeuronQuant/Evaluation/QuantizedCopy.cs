@@ -1,6 +1,5 @@
 using NeuronQuant.Models;
 using NeuronQuant.Quantization;
-using NeuronQuant.Sensitivity;
 
 namespace NeuronQuant.Evaluation;
 
@@ -28,8 +27,4 @@ public static class QuantizedCopy
             if (plan[linear.Module] != Formats.Format.Bf16) linear.Apply(Quantization.RoundToNearest.Quantize(linear.ToWeightMatrix(), grid));
         return copy;
     }
-
-    /// <summary>The sensitivity profile of the linear weights of a model in memory, as it was changed. A tied head is the embedding and not among them.</summary>
-    public static ModelProfile Profile(LlamaModel model) =>
-        ModelProfile.Of(model.Linears.Select(linear => ModuleMetrics.Measure(linear.Module, linear.ToWeightMatrix())));
 }

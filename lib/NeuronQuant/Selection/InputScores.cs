@@ -1,6 +1,5 @@
 using NeuronQuant.Checkpoints;
 using NeuronQuant.Models;
-using NeuronQuant.Sensitivity;
 using static TorchSharp.torch;
 
 namespace NeuronQuant.Selection;
@@ -90,8 +89,7 @@ public static class InputScores
     public static BudgetSelection Choose(LlamaModel model, ModuleScores scores, double bits)
     {
         ArgumentNullException.ThrowIfNull(model);
-        var shapes = ModelProfile.Of(model.Blocks.SelectMany(block => block.Linears).Select(linear => ModuleMetrics.Measure(linear.Module, linear.ToWeightMatrix())));
-        return BudgetSelection.ByAverageBits(shapes, scores, bits);
+        return BudgetSelection.ByAverageBits(ModelScores.Profile(model.Blocks.SelectMany(block => block.Linears)), scores, bits);
     }
 
     private static string InputOf(Linear linear) => $"layers.{linear.Module.Layer}.{DecoderBlock.InputOf(linear.Module.Type)}";

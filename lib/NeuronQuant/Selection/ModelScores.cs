@@ -1,6 +1,7 @@
 using NeuronQuant.Checkpoints;
 using NeuronQuant.Models;
 using NeuronQuant.Quantization;
+using NeuronQuant.Sensitivity;
 using static TorchSharp.torch;
 
 namespace NeuronQuant.Selection;
@@ -108,6 +109,16 @@ public static class ModelScores
             }
         });
     }
+
+    /// <summary>The sensitivity profile of a model in memory, as it was changed; what a budget takes sizes from. A tied head is the embedding and not in it.</summary>
+    public static ModelProfile Profile(LlamaModel model)
+    {
+        ArgumentNullException.ThrowIfNull(model);
+        return Profile(model.Linears);
+    }
+
+    internal static ModelProfile Profile(IEnumerable<Linear> linears) =>
+        ModelProfile.Of(linears.Select(linear => ModuleMetrics.Measure(linear.Module, linear.ToWeightMatrix())));
 
     // A tied head is the embedding, which NxDI never quantizes.
     private static IReadOnlyDictionary<ModuleName, Linear> Linears(LlamaModel model) => model.Linears.ToDictionary(linear => linear.Module);

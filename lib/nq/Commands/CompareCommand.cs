@@ -20,7 +20,7 @@ internal static class CompareCommand
 {
     private sealed record Request(
         string Model, int Bits, int? Group, string[] Methods, ulong Seed, int Outliers, string[] Keep, double AverageBits, TuningRecipe Recipe,
-        CalibrationSource Calibration, string[] Tasks, int? Limit, string? Resume, bool Json);
+        CalibrationSource Calibration, string[] Tasks, int? Shots, int? Limit, string? Resume, bool Json, Placement Place);
 
     private static readonly (string Name, string Method)[] Blog =
         [("all", "rtn"), ("AutoRound", "autoround"), ("selective", "selective"), ("AutoRound + selective", "autoround+selective"), ("GPTQ", "gptq")];
@@ -33,9 +33,8 @@ internal static class CompareCommand
         var outliers = new Option<int>("--outliers") { Description = "Plant outliers in the weights first, this power of two above the rest: a defect made on purpose, that AWQ would remove by construction; the result says so. 0 leaves the model as it is." };
         var average = new Option<double>("--average-bits") { Description = "What selective may keep, as the average width that an int8 model would then have.", DefaultValueFactory = _ => 9 };
         var recipe = Arguments.Choice("--recipe", "AutoRound's recipe", "default", "light", "default", "best");
-        var tasks = TaskSource.Several();
-        var limit = new Option<int?>("--limit") { Description = "Only the first so many problems." };
-        var resume = new Option<string?>("--resume") { Description = "A file that keeps each finished row; the same command goes on where it ended. Refused when model, problems, bits, texts or seed are others." };
+        var (tasks, shots, limit) = (TaskSource.Several(), TaskSource.Shots(), TaskSource.Limit());
+        var resume = new Option<string?>("--resume") { Description = "A file that keeps each finished row; the same command goes on where it ended. Refused when model, tasks, bits, texts or seed are others." };
         var methods = MethodOptions.Methods();
         var seed = MethodOptions.Seed();
         var group = new Option<string?>("--group")
@@ -43,7 +42,9 @@ internal static class CompareCommand
             Description = "A scale for every so many weights along the input: for measuring. Not for autoround and gptq.",
         }.AcceptOnlyFromAmong("32", "64", "128");
         var command = new Command("compare", "Grade methods by name, or those of the blog's table and GPTQ, on the same problems.")
-            { model, methods, bits, group, seed, outliers, keep, average, recipe, calibration, samples, length, tasks, limit, resume, json };
+            { model, methods, bits, group, seed, outliers, keep, average, recipe, calibration, samples, length, tasks, shots, limit, resume, json };
+        var place = new PlacementOptions();
+        place.AddTo(command);
         command.SetAction((result, cancellation) =>
         {
             var chosen = TuningRecipe.Parse(result.GetRequiredValue(recipe));
@@ -52,8 +53,9 @@ internal static class CompareCommand
                 result.GetValue(group) is { } size ? int.Parse(size, CultureInfo.InvariantCulture) : null,
                 result.GetValue(methods) ?? [], result.GetValue(seed), result.GetValue(outliers),
                 result.GetValue(keep) ?? [], result.GetValue(average), chosen,
-                new CalibrationSource(result.GetValue(calibration), result.GetValue(samples) ?? chosen.Samples, result.GetValue(length)), result.GetValue(tasks) is { Length: > 0 } named ? named : ["demo"],
-                result.GetValue(limit), result.GetValue(resume), result.GetValue(json)), cancellation));
+                new CalibrationSource(result.GetValue(calibration), result.GetValue(samples) ?? chosen.Samples, result.GetValue(length)),
+                result.GetValue(tasks) is { Length: > 0 } named ? named : ["demo"], result.GetValue(shots), result.GetValue(limit), result.GetValue(resume),
+                result.GetValue(json), place.Read(result)), cancellation));
         });
         return command;
     }
@@ -66,9 +68,8 @@ internal static class CompareCommand
         var rows = request.Methods.Length > 0 ? request.Methods.Select(name => MethodOptions.Row(name, learned)).ToArray()
             : [.. Blog.Select(row => MethodOptions.Row(row.Method, learned) with { Name = row.Name })];
         ModelSource.Say(request.Model);
-        var engine = EngineModel.Load(request.Model);
-        EvaluationTask[] tasks = [.. request.Tasks.Select(TaskSource.Parse)];
-        if (tasks.GroupBy(task => task.Name).FirstOrDefault(same => same.Count() > 1) is { } twice) throw new UsageException($"--tasks names {twice.Key} {twice.Count()} times. Name each once.");
+        var tasks = TaskSource.Parse(request.Tasks, request.Shots);
+        var engine = EngineModel.Load(request.Model, request.Place);
         var (texts, origin) = request.Calibration.Read(engine.Model.Config, () => engine.Model, engine.Tokenizer, cancellation);
         var calibration = request.Calibration.SetOf(texts, engine.Model.Config, engine.Tokenizer);
         var start = engine.Model.Copy();
@@ -76,137 +77,79 @@ internal static class CompareCommand
         var grid = request.Group is int group ? Grid.Nxd(request.Bits).InGroups(group) : Grid.Nxd(request.Bits);
         var kept = request.Keep.Length > 0 ? request.Keep
             : rows.Any(row => row.Selective) ? Chosen(request, start, texts, Grid.Nxd(request.Bits), cancellation) : [];
+        var finished = request.Resume is { } file ? FinishedRows.Open(file, Settings(request, engine.Name, grid, kept, origin, texts, tasks)) : null;
         using var line = new ProgressLine(Console.Error, Console.IsErrorRedirected);
-        var (input, options) = (new MethodInput(calibration, request.Seed, cancellation), new EvaluationOptions(request.Limit, Progress: line.Show));
-        if (tasks.Length > 1)
-        {
-            if (request.Resume is not null) throw new UsageException("--resume keeps the rows of one task. Name one with --tasks.");
-            var suite = await SuiteComparison.Run(engine, start, grid, kept, rows, input, tasks, options, name => line.Subject = name);
-            line.Clear();
-            Print(request, suite, kept, origin, tasks);
-            return 0;
-        }
-        var compared = await MethodComparison.Run(engine, start, grid, kept, rows, input, tasks[0], options, name => line.Subject = name,
-            request.Resume is { } file ? FinishedRows.Open(file, Settings(request, engine.Name, grid, kept, origin, texts, tasks[0])) : null);
+        var compared = await MethodComparison.Run(engine, start, grid, kept, rows, new MethodInput(calibration, request.Seed, cancellation), tasks,
+            new EvaluationOptions(request.Limit, Progress: line.Show), name => line.Subject = name, finished);
         line.Clear();
-        Print(request, compared, kept, origin, tasks[0].Settings);
+        if (request.Json) PrintJson(request, compared, kept, origin, tasks);
+        else Print(request, compared, kept, origin, tasks);
         return 0;
     }
 
-    private static void Print(Request request, SuiteComparison suite, string[] kept, string origin, EvaluationTask[] tasks)
+    // Everything but the methods that decides a row.
+    private static string[] Settings(
+        Request request, string model, Grid grid, string[] kept, string origin, IReadOnlyList<int[]> texts, IReadOnlyList<EvaluationTask> tasks) =>
+    [
+        $"model {model}, {request.Place}", $"outliers {request.Outliers}", $"grid {grid}", $"kept {string.Join(',', kept)}", $"recipe {request.Recipe}", $"seed {request.Seed}",
+        $"calibration {origin}, {request.Calibration}, {Convert.ToHexStringLower(SHA256.HashData(MemoryMarshal.AsBytes<int>(texts.SelectMany(text => text.Append(-1)).ToArray())))[..12]}",
+        .. tasks.Select(task => $"task {task.Name}, {task.Settings}, {task.DataHash}, {request.Limit?.ToString(CultureInfo.InvariantCulture) ?? "all"} problems"),
+    ];
+
+    private static string[] Chosen(Request request, LlamaModel model, IReadOnlyList<int[]> texts, Grid grid, CancellationToken cancellation)
     {
-        if (request.Json)
-        {
-            CommandOutput.Json(new
-            {
-                request.Bits,
-                request.Group,
-                request.Seed,
-                outliers_injected = request.Outliers,
-                modules_to_not_convert = kept,
-                recipe = request.Recipe.Name,
-                calibration = origin,
-                tasks = tasks.Select(task => new { task.Name, task.Settings, task.DataHash }),
-                rows = suite.Rows.Select(row => new
-                {
-                    method = row.Name,
-                    average_bits = row.AverageBits,
-                    linear_bytes = row.Bytes,
-                    row.Seconds,
-                    row.QuestionsPerSecond,
-                    scores = row.Results.Select(result => new { result.Task, result.Main.Metric, result.Main.Right, result.Main.Total, interval_95 = new[] { result.Main.Interval.Low, result.Main.Interval.High } }),
-                }),
-                pairs = suite.Pairs().Select(pair => new
-                {
-                    pair.Paired.Model,
-                    pair.Task,
-                    pair.Paired.OnlyModel,
-                    only_unquantized = pair.Paired.OnlyBaseline,
-                    p = pair.Paired.PValue,
-                    p_holm = pair.Corrected,
-                    questions_to_tell_apart = pair.Needed,
-                }),
-            });
-            return;
-        }
-        SayHow(request, kept, origin);
-        CommandOutput.Show(suite.ToDataFrame());
-        CommandOutput.Show(suite.ToPairs());
-        foreach (var task in tasks) CommandOutput.Say($"{task.Name}: {task.Settings}.");
+        var scores = CommandOutput.WithProgress("choosing", progress => ModelScores.Divergence(model, texts, grid, progress, cancellation), cancellation);
+        return [.. BudgetSelection.ByAverageBits(ModelScores.Profile(model), scores, request.AverageBits).Selection.Entries];
     }
 
-    private static void SayHow(Request request, string[] kept, string origin)
+    private static void Print(Request request, MethodComparison compared, string[] kept, string origin, IReadOnlyList<EvaluationTask> tasks)
     {
         if (request.Outliers > 0)
             CommandOutput.Note($"outliers were injected by a factor of {request.Outliers}; every row is of the changed model. "
                 + "They are the inverse of the fold that AWQ and SmoothQuant look for, so those two win here by construction.");
         CommandOutput.Note($"calibration: {origin}. AutoRound's recipe: {request.Recipe.Name}, seed {request.Seed}. Selective keeps "
             + $"{(kept.Length == 0 ? "nothing" : string.Join(',', kept))}.");
-    }
-
-    // Everything but the methods that decides a row.
-    private static string[] Settings(
-        Request request, string model, Grid grid, string[] kept, string origin, IReadOnlyList<int[]> texts, EvaluationTask task) =>
-    [
-        $"model {model}", $"outliers {request.Outliers}", $"grid {grid}, {grid.Bits} bits", $"kept {string.Join(',', kept)}", $"recipe {request.Recipe}", $"seed {request.Seed}",
-        $"calibration {origin}, {request.Calibration}, {Convert.ToHexStringLower(SHA256.HashData(MemoryMarshal.AsBytes<int>(texts.SelectMany(text => text.Append(-1)).ToArray())))[..12]}",
-        $"task {task.Name}, {task.Settings}, {task.DataHash}, {request.Limit?.ToString(CultureInfo.InvariantCulture) ?? "all"} problems",
-    ];
-
-    private static string[] Chosen(Request request, LlamaModel model, IReadOnlyList<int[]> texts, Grid grid, CancellationToken cancellation)
-    {
-        var scores = CommandOutput.WithProgress("choosing", progress => ModelScores.Divergence(model, texts, grid, progress, cancellation), cancellation);
-        return [.. BudgetSelection.ByAverageBits(QuantizedCopy.Profile(model), scores, request.AverageBits).Selection.Entries];
-    }
-
-    private static void Print(Request request, MethodComparison compared, string[] kept, string origin, string settings)
-    {
-        if (request.Json)
-        {
-            CommandOutput.Json(new
-            {
-                request.Bits,
-                request.Group,
-                request.Seed,
-                outliers_injected = request.Outliers,
-                modules_to_not_convert = kept,
-                recipe = request.Recipe.Name,
-                calibration = origin,
-                settings,
-                rows = compared.Rows.Select((row, i) => new
-                {
-                    method = row.Name,
-                    average_bits = row.AverageBits,
-                    linear_bytes = row.Bytes,
-                    row.Result.Main.Right,
-                    row.Result.Main.Total,
-                    interval_95 = new[] { row.Result.Main.Interval.Low, row.Result.Main.Interval.High },
-                    answer_loss = row.Answers?.Loss,
-                    row.Answers?.Divergence,
-                    row.Seconds,
-                    on_front = compared.IsOnFront(row),
-                    why_not_on_neuron = row.WhyNotOnNeuron,
-                    p_against_unquantized = i == 0 ? (double?)null : PairedComparison.Of(row.Result, compared.Unquantized.Result).PValue,
-                    p_against_all = i < 2 ? (double?)null : PairedComparison.Of(row.Result, compared.Methods[0].Result).PValue,
-                }),
-                pairs = compared.Pairs().Select(pair => new
-                {
-                    pair.Paired.Model,
-                    against = pair.Paired.Baseline,
-                    pair.Paired.OnlyModel,
-                    only_other = pair.Paired.OnlyBaseline,
-                    p = pair.Paired.PValue,
-                    p_holm = pair.Corrected,
-                    questions_to_tell_apart = pair.Needed,
-                }),
-            });
-            return;
-        }
-        SayHow(request, kept, origin);
         foreach (var row in compared.Methods.Where(row => row.WhyNotOnNeuron is not null).GroupBy(row => row.WhyNotOnNeuron))
             CommandOutput.Note($"for measuring only: {string.Join(", ", row.Select(one => one.Name))}: {row.Key}.");
         CommandOutput.Show(compared.ToDataFrame());
         CommandOutput.Show(compared.ToPairs());
-        CommandOutput.Say($"{settings}.");
+        foreach (var task in tasks) CommandOutput.Say($"{task.Name}: {task.Settings}.");
     }
+
+    private static void PrintJson(Request request, MethodComparison compared, string[] kept, string origin, IReadOnlyList<EvaluationTask> tasks) =>
+        CommandOutput.Json(new
+        {
+            request.Bits,
+            request.Group,
+            request.Seed,
+            outliers_injected = request.Outliers,
+            modules_to_not_convert = kept,
+            recipe = request.Recipe.Name,
+            calibration = origin,
+            tasks = tasks.Select(task => new { task.Name, task.Settings, task.DataHash }),
+            rows = compared.Rows.Select(row => new
+            {
+                method = row.Name,
+                average_bits = row.AverageBits,
+                linear_bytes = row.Bytes,
+                scores = row.Results.Select(result => new { result.Task, result.Main.Metric, result.Main.Right, result.Main.Total, interval_95 = new[] { result.Main.Interval.Low, result.Main.Interval.High } }),
+                answer_loss = row.Answers?.Loss,
+                row.Answers?.Divergence,
+                row.Seconds,
+                row.QuestionsPerSecond,
+                on_front = compared.IsOnFront(row),
+                why_not_on_neuron = row.WhyNotOnNeuron,
+            }),
+            pairs = compared.Pairs().Select(pair => new
+            {
+                pair.Task,
+                pair.Paired.Model,
+                against = pair.Paired.Baseline,
+                pair.Paired.OnlyModel,
+                only_other = pair.Paired.OnlyBaseline,
+                p = pair.Paired.PValue,
+                p_holm = pair.Corrected,
+                questions_to_tell_apart = pair.Needed,
+            }),
+        });
 }

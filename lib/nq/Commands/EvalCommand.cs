@@ -21,17 +21,11 @@ internal static class EvalCommand
         var name = new Option<string?>("--endpoint-model") { Description = "The model's name at the endpoint." };
         var task = Arguments.Choice("--task", "What to grade", "demo", [.. TaskSource.Names, "perplexity"]);
         var data = new Option<string?>("--data") { Description = "The task's file; the demo task generates its own held-out problems without one." };
-        var limit = new Option<int?>("--limit") { Description = "Only the first so many questions." };
-        var shots = new Option<int?>("--shots") { Description = "Worked examples in the prompt: gsm8k takes them from train.jsonl beside the data, mmlu from dev.jsonl." };
+        var (limit, shots) = (TaskSource.Limit(), TaskSource.Shots());
         var samples = new Option<string?>("--samples") { Description = "Record every answer here; a run that was interrupted goes on." };
         var baseline = new Option<string?>("--baseline") { Description = "A samples file to compare with, question by question." };
         var json = Arguments.Json();
         var command = new Command("eval", "Grade a model on a task.") { model, endpoint, name, task, data, limit, shots, samples, baseline, json };
-        foreach (var option in new[] { limit, shots })
-            option.Validators.Add(result =>
-            {
-                if (result.GetValueOrDefault<int?>() < 0) result.AddError($"{option.Name}: give a number that is not negative.");
-            });
         var place = new PlacementOptions();
         place.AddTo(command);
         command.SetAction((result, cancellation) => Task.Run(() => Run(new Request(

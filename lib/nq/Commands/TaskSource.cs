@@ -1,3 +1,4 @@
+using System.CommandLine;
 using NeuronQuant.Evaluation;
 
 namespace NeuronQuant.CommandLine.Commands;
@@ -9,18 +10,28 @@ internal static class TaskSource
     public static readonly string[] Names = ["demo", "demo_choices", "gsm8k", "mmlu", "arc_easy", "arc_challenge", "hellaswag"];
 
     /// <summary>The option of several tasks: demo, demo_choices, or NAME=FILE.</summary>
-    public static System.CommandLine.Option<string[]> Several() => new("--tasks")
+    public static Option<string[]> Several() => new("--tasks")
     {
         Description = $"Benchmarks, separated by commas, each NAME or NAME=FILE: {string.Join(", ", Names)}. With several, each row answers them all.",
         CustomParser = result => [.. result.Tokens.SelectMany(token => token.Value.Split(',', StringSplitOptions.TrimEntries | StringSplitOptions.RemoveEmptyEntries))],
-        Arity = System.CommandLine.ArgumentArity.OneOrMore,
+        Arity = ArgumentArity.OneOrMore,
     };
 
-    /// <summary>A task by NAME or NAME=FILE.</summary>
-    public static EvaluationTask Parse(string text)
+    /// <summary>The option of worked examples.</summary>
+    public static Option<int?> Shots() =>
+        NotNegative(new("--shots") { Description = "Worked examples in the prompt: gsm8k takes them from train.jsonl beside the data, mmlu from dev.jsonl." });
+
+    /// <summary>The option of a trial on some questions.</summary>
+    public static Option<int?> Limit() => NotNegative(new("--limit") { Description = "Only the first so many questions of each task." });
+
+    /// <summary>Tasks by NAME or NAME=FILE.</summary>
+    /// <exception cref="UsageException">a name is unknown or stands twice, or a file is missing</exception>
+    public static EvaluationTask[] Parse(IReadOnlyList<string> texts, int? shots)
     {
-        int at = text.IndexOf('=', StringComparison.Ordinal);
-        return at < 0 ? Of(text, null) : Of(text[..at], text[(at + 1)..]);
+        var named = texts.Select(text => text.Split('=', 2)).ToArray();
+        if (named.GroupBy(parts => parts[0]).FirstOrDefault(same => same.Count() > 1) is { } twice)
+            throw new UsageException($"--tasks names {twice.Key} {twice.Count()} times. Name each once.");
+        return [.. named.Select(parts => Of(parts[0], parts.ElementAtOrDefault(1), shots))];
     }
 
     /// <summary>A task by its name.</summary>
@@ -44,4 +55,13 @@ internal static class TaskSource
     public static string Needed(string name, string? data) => data ?? throw new UsageException($"{name} needs a file: --task {name} --data FILE, or --tasks {name}=FILE.");
 
     private static string Beside(string name, string? data, string file) => Path.Combine(Path.GetDirectoryName(Path.GetFullPath(Needed(name, data)))!, file);
+
+    private static Option<int?> NotNegative(Option<int?> option)
+    {
+        option.Validators.Add(result =>
+        {
+            if (result.GetValueOrDefault<int?>() < 0) result.AddError($"{option.Name}: give a number that is not negative.");
+        });
+        return option;
+    }
 }

@@ -224,7 +224,7 @@ public sealed class CheckpointTests : IDisposable
         _files.Text(Index, $"{{\"weight_map\":{{{map}}}}}");
         var watch = Stopwatch.StartNew();
         using var checkpoint = Checkpoint.Open(_files.Folder);
-        Assert.InRange(watch.ElapsedMilliseconds, 0, 500); // Takes about 5; the room is for a loaded machine.
+        Assert.InRange(watch.ElapsedMilliseconds, 0, 4000); // Takes about 5, and reading them 6000; the room is for a loaded machine.
         Assert.Equal(24_000_000_000, checkpoint.ByteCount);
         var last = new float[2];
         checkpoint.ReadFloats(checkpoint["t7"], elements - 2, last);

@@ -31,7 +31,7 @@ public partial class SuiteTests
     {
         var engine = EngineModel.Load(Repository.PathOf("data", "demo-model"));
         EvaluationTask[] tasks = [WordProblemTask.Demo(DemoTask.Generate(DemoPart.HeldOut, DemoTask.GradingSeed, 30).Select(problem => problem.Problem)), DemoChoices.Task(40)];
-        var suite = await SuiteComparison.Run(engine, engine.Model, Grid.Nxd(2), [], [MethodRegistry.Parse("rtn")], new MethodInput(), tasks);
+        var suite = await MethodComparison.Run(engine, engine.Model, Grid.Nxd(2), [], [MethodRegistry.Parse("rtn")], new MethodInput(), tasks);
         var rounded = MethodRegistry.Parse("rtn").Method.Apply(engine.Model, ModelGrids.Of(engine.Model.Config, Grid.Nxd(2), []), new MethodInput());
         using var weights = rounded.ToModel();
         foreach (var (task, i) in tasks.Select((task, i) => (task, i)))
@@ -42,7 +42,7 @@ public partial class SuiteTests
         Assert.Equal(["unquantized", "rtn"], suite.Rows.Select(row => row.Name));
         Assert.Equal(2, suite.Pairs().Count);
         Assert.Contains("demo_choices", suite.ToString(), StringComparison.Ordinal);
-        await Assert.ThrowsAsync<ArgumentException>(() => SuiteComparison.Run(engine, engine.Model, Grid.Nxd(2), [], [], new MethodInput(), [tasks[0], tasks[0]]));
+        await Assert.ThrowsAsync<ArgumentException>(() => MethodComparison.Run(engine, engine.Model, Grid.Nxd(2), [], [], new MethodInput(), [tasks[0], tasks[0]]));
     }
 
     [Theory]

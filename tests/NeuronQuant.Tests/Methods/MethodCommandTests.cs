@@ -93,6 +93,23 @@ public sealed class MethodCommandTests : IDisposable
     }
 
     [Fact]
+    public async Task Rows_on_several_tasks_are_kept_too_and_other_tasks_are_refused()
+    {
+        string file = Path.Combine(Directory.CreateTempSubdirectory("nq-rows").FullName, "rows.json");
+        Task<(int Code, string Output, string Error)> Compare(string tasks) =>
+            Nq.Run(["compare", Model, "--methods", "rtn", "--bits", "3", "--tasks", tasks, "--limit", "6", "--resume", file, "--json", .. Few]);
+        var first = await Compare("demo,demo_choices");
+        File.WriteAllText(file, File.ReadAllText(file).Replace("\"AverageBits\": 3,", "\"AverageBits\": 3.25,", StringComparison.Ordinal));
+        var again = JsonDocument.Parse((await Compare("demo,demo_choices")).Output).RootElement;
+        Assert.Equal(3.25, again.GetProperty("rows")[1].GetProperty("average_bits").GetDouble());
+        Assert.Equal(["demo", "demo_choices"], again.GetProperty("rows")[1].GetProperty("scores").EnumerateArray().Select(score => score.GetProperty("task").GetString()));
+        Assert.Equal(JsonDocument.Parse(first.Output).RootElement.GetProperty("pairs").GetRawText(), again.GetProperty("pairs").GetRawText());
+        var refused = await Compare("demo");
+        Assert.NotEqual(0, refused.Code);
+        Assert.Contains("remove this one to begin again", refused.Error, StringComparison.Ordinal);
+    }
+
+    [Fact]
     public async Task A_reader_s_own_class_stands_in_the_table()
     {
         var engine = EngineModel.Load(Model);
@@ -100,7 +117,7 @@ public sealed class MethodCommandTests : IDisposable
         var calibration = CalibrationSet.Of(texts, texts.Max(text => text.Length), 4, engine.Tokenizer.Roles.Pad);
         var task = WordProblemTask.Demo(DemoTask.Generate(DemoPart.HeldOut, 5, 10).Select(problem => problem.Problem));
         MethodRow[] rows = [MethodRegistry.Parse("rtn"), new("mine", new Mine(), false)];
-        var compared = await MethodComparison.Run(engine, engine.Model, Grid.Nxd(4), [], rows, new MethodInput(calibration), task);
+        var compared = await MethodComparison.Run(engine, engine.Model, Grid.Nxd(4), [], rows, new MethodInput(calibration), [task]);
         Assert.Equal(["unquantized", "rtn", "mine"], compared.Rows.Select(row => row.Name));
         Assert.Contains("mine", compared.ToString(), StringComparison.Ordinal);
         Assert.Equal(compared.Methods[0].Bytes, compared.Methods[1].Bytes);

@@ -183,12 +183,10 @@ public sealed class SessionTests : IAsyncLifetime
     public async Task LongLibraryCallsStopAtTheTimeout()
     {
         await Run($"#r \"{typeof(Workbook).Assembly.Location}\"\nusing NeuronQuant;");
-        var clock = System.Diagnostics.Stopwatch.StartNew();
         var source = "var progress = Workbook.Progress(1000);\nfor (var i = 0; i < 1000; i++) { System.Threading.Thread.Sleep(20); progress.Advance(); }";
         var result = await _session.RunAsync(source, TimeSpan.FromSeconds(0.5), TestContext.Current.CancellationToken);
         Assert.Equal("CellTimeout", result.Error!.Name);
-        // It ended by itself: the engine did not wait out its grace.
-        Assert.InRange(clock.Elapsed.TotalSeconds, 0.4, 1.8);
+        Assert.False(result.LeftBehind, "it ended by itself");
     }
 
     [Fact]
