@@ -15,7 +15,7 @@ namespace NeuronQuant.Tuning;
 /// </remarks>
 internal sealed class LearnedWeight : IDisposable
 {
-    private const int PartValues = 1 << 19; // 2 MB of float32: a few such temporaries fit into the second-level cache.
+    private const int PartValues = 1 << 18; // 1 MB of float32: a few such temporaries stay in a core's caches.
 
     private readonly Tensor _weight, _bestCodes, _bestScales;
     private readonly Channels _channels;
@@ -95,11 +95,12 @@ internal sealed class LearnedWeight : IDisposable
         var slopes = new List<Tensor>();
         var all = Parts((first, count, channels) =>
         {
-            var (g, ratio) = (gradient.narrow(0, first, count), LearnedRounding.Ratio(_weight.narrow(0, first, count), channels.Scales, Grid));
+            var (g, ratio) = (gradient.narrow(0, first, count).to(ScalarType.Float32), LearnedRounding.Ratio(_weight.narrow(0, first, count), channels.Scales, Grid));
             var (offsets, rounded) = (Offsets.narrow(0, first, count), ratio.Plus(Offsets.narrow(0, first, count)).round_());
             var codes = rounded.clamp(Lowest, Highest);
             var inside = codes.eq(rounded);
             if (!Grid.Signed) inside.scatter_(1, channels.PinnedAt, inside.gather(1, channels.PinnedAt).logical_and_(channels.Free.logical_not()));
+            inside = inside.to(ScalarType.Float32);
             slopes.Add(Pinned(codes, channels).sub_(ratio.mul_(inside)).mul_(g).sum(1, keepdim: true).MoveToOuterDisposeScope());
             var sign = g.sign().mul_(inside);
             offsets.add_(Grid.Signed ? sign.mul_(channels.Scales.sign()) : sign, Torch.Number(-rate));
