@@ -17,6 +17,7 @@ internal static class NotebookProcess
     public const string CommandName = "run-one";
 
     private static readonly TimeSpan Grace = TimeSpan.FromSeconds(10);
+    private static readonly Lock Starting = new();
 
     /// <summary>Runs a copy of the notebook.</summary>
     /// <param name="path">the notebook's file</param>
@@ -29,9 +30,9 @@ internal static class NotebookProcess
         string path, Notebook notebook, IReadOnlyDictionary<string, string> values, TimeSpan? timeout, Action<ProgressReport>? progress, CancellationToken cancellation)
     {
         var executed = NotebookRunner.Prepare(notebook, values);
-        using var pipe = new AnonymousPipeServerStream(PipeDirection.In, HandleInheritability.Inheritable);
-        using var process = Start(pipe.GetClientHandleAsString());
-        pipe.DisposeLocalCopyOfClientHandle();
+        var (opened, started) = Start();
+        using var pipe = opened;
+        using var process = started;
         await process.StandardInput.WriteLineAsync(new NotebookRequest(Path.GetFullPath(path), values, timeout?.TotalSeconds).ToLine());
         await process.StandardInput.FlushAsync(CancellationToken.None);
         using var stop = cancellation.Register(() => _ = EndAsync(process));
@@ -47,6 +48,18 @@ internal static class NotebookProcess
         }
         await process.WaitForExitAsync(CancellationToken.None);
         return new NotebookResult(executed, run, last is not null ? last.Failure : Lost(executed, current, process.ExitCode, cancellation));
+    }
+
+    // One at a time: a process that starts meanwhile would inherit the pipe's other end, and hold it open when its owner has ended.
+    private static (AnonymousPipeServerStream Pipe, Process Process) Start()
+    {
+        lock (Starting)
+        {
+            var pipe = new AnonymousPipeServerStream(PipeDirection.In, HandleInheritability.Inheritable);
+            var process = Start(pipe.GetClientHandleAsString());
+            pipe.DisposeLocalCopyOfClientHandle();
+            return (pipe, process);
+        }
     }
 
     private static Process Start(string handle)

@@ -65,10 +65,26 @@ public sealed class BookRunTests : IDisposable
         Assert.Equal([1, 2, 3, 4], executed.Cells.Where(cell => cell.IsCode).Select(cell => (int)cell.Json["execution_count"]!));
     }
 
+    [Fact]
+    public async Task NotebooksRunTogetherAndAreToldOfInTheirOrder()
+    {
+        // Each waits for the other: one after another they would not end.
+        string Waits(string mine, string other) =>
+            $"System.IO.File.WriteAllText(\"{mine}\", \"\");\nfor (int i = 0; i < 600 && !System.IO.File.Exists(\"{other}\"); i++) System.Threading.Thread.Sleep(100);\nSystem.IO.File.Exists(\"{other}\")";
+        Save("00-start.ipynb", ("markdown", "# A", null), ("code", Waits("a.txt", "b.txt") + "\n", null), ("code", "System.Threading.Thread.Sleep(1000);", null));
+        Save("01-next.ipynb", ("markdown", "# B", null), ("code", Waits("b.txt", "a.txt"), null));
+        var said = new StringWriter();
+        Assert.Equal(0, await Nq(new StringWriter(), said, "run", At("notebooks"), "--out", At("out"), "--jobs", "2"));
+        Assert.Equal(["00-start.ipynb", "01-next.ipynb"], Regex.Matches(said.ToString(), @"\d\d-\w+\.ipynb").Select(match => match.Value));
+        foreach (string name in new[] { "00-start.ipynb", "01-next.ipynb" })
+            Assert.Equal("True", NotebookText.Plain(Notebook.Load(At("out", name)).Cells[1].Outputs.Single()));
+    }
+
     [Theory]
     [InlineData("-p", "depth=1")]
     [InlineData("-p", "layers=x")]
     [InlineData("--timeout", "-1")]
+    [InlineData("--jobs", "0")]
     [InlineData("--unknown", "1")]
     [InlineData("absent.ipynb", "--in-place")]
     public async Task UsageErrorsExitWithTwoAndRunNothing(string first, string second)
@@ -143,11 +159,13 @@ public sealed class BookRunTests : IDisposable
 
     private static Task<int> Nq(params string[] args) => Nq(new StringWriter(), args);
 
-    private static async Task<int> Nq(StringWriter error, params string[] args)
+    private static Task<int> Nq(StringWriter error, params string[] args) => Nq(error, new StringWriter(), args);
+
+    private static async Task<int> Nq(StringWriter error, StringWriter output, params string[] args)
     {
         var (oldOut, oldError) = (Console.Out, Console.Error);
         Console.SetError(error);
-        Console.SetOut(new StringWriter());
+        Console.SetOut(output);
         try
         {
             return await Program.Main(args);
