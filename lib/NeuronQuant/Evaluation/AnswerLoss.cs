@@ -9,10 +9,8 @@ namespace NeuronQuant.Evaluation;
 /// <param name="Divergence">mean KL(reference || model) at the same positions, in nats per token</param>
 public sealed record AnswerLoss(double Loss, double Divergence)
 {
-    private const int Batch = 20;
-
-    /// <summary>Measures a model against the one that it was made of.</summary>
-    /// <param name="engine">the reference and its tokenizer</param>
+    /// <summary>Measures a model against the one that it was made of; for several models <see cref="AnswerReference"/> runs the first once.</summary>
+    /// <param name="engine">the reference's tokenizer</param>
     /// <param name="reference">the model in floating point</param>
     /// <param name="model">the quantized one</param>
     /// <param name="items">prompts and right answers in words; a question with choices has none, and does not count</param>
@@ -21,36 +19,80 @@ public sealed record AnswerLoss(double Loss, double Divergence)
     public static AnswerLoss? Measure(
         EngineModel engine, LlamaModel reference, LlamaModel model, IReadOnlyList<EvaluationItem> items, CancellationToken cancellation = default)
     {
-        ArgumentNullException.ThrowIfNull(engine);
-        ArgumentNullException.ThrowIfNull(model);
-        var written = items.Where(item => item.Choices.Count == 0).ToArray();
-        var batches = written.Chunk(Batch).Select(part => Texts(engine, part)).ToArray();
-        var sums = new (double Loss, double Divergence, long Tokens)[batches.Length];
-        Torch.ForEach(model.Config.HiddenSize, [.. batches.Index()], batch => sums[batch.Index] = Of(reference, model, batch.Item), cancellation);
-        long tokens = sums.Sum(sum => sum.Tokens);
-        return tokens == 0 ? null : new AnswerLoss(sums.Sum(sum => sum.Loss) / tokens, sums.Sum(sum => sum.Divergence) / tokens);
+        using var answers = new AnswerReference(engine, reference, items, cancellation);
+        return answers.Measure(model, cancellation);
     }
+}
+
+/// <summary>Right answers as a model in floating point reads them, kept to measure models that were made of it.</summary>
+/// <remarks>Of each token of an answer the state behind the last norm is kept, in host memory: 4 bytes times the hidden size. Logits would be some twenty times that.</remarks>
+public sealed class AnswerReference : IDisposable
+{
+    private const int Batch = 20;
+
+    private readonly LlamaModel _reference;
+    private readonly Answers[] _batches;
+
+    /// <param name="engine">the reference's tokenizer</param>
+    /// <param name="reference">the model in floating point</param>
+    /// <param name="items">prompts and right answers in words; a question with choices has none, and does not count</param>
+    /// <param name="cancellation">checked before each batch</param>
+    public AnswerReference(EngineModel engine, LlamaModel reference, IReadOnlyList<EvaluationItem> items, CancellationToken cancellation = default)
+    {
+        ArgumentNullException.ThrowIfNull(engine);
+        ArgumentNullException.ThrowIfNull(reference);
+        _reference = reference;
+        _batches = [.. items.Where(item => item.Choices.Count == 0).Chunk(Batch).Select(part => new Answers(Texts(engine, part)))];
+        ForEach(batch => batch.Reference = Torch.Keep(StatesOf(reference, batch).cpu()), cancellation);
+    }
+
+    /// <summary>Loss and divergence of a model; null where no question has an answer in words.</summary>
+    /// <param name="model">the reference itself, or a model that was made of it</param>
+    /// <param name="cancellation">checked before each batch</param>
+    public AnswerLoss? Measure(LlamaModel model, CancellationToken cancellation = default)
+    {
+        ArgumentNullException.ThrowIfNull(model);
+        long tokens = _batches.Sum(batch => (long)batch.Rows.Length);
+        if (tokens == 0) return null;
+        ForEach(batch =>
+        {
+            Tensor Logs(LlamaModel of, Tensor states) => F.log_softmax(of.LogitsOf(states.to(of.Place.Device)).cpu().to(ScalarType.Float64), -1);
+            var p = Logs(_reference, batch.Reference!);
+            var q = ReferenceEquals(model, _reference) ? p : Logs(model, StatesOf(model, batch));
+            batch.Found = (-q.gather(1, tensor(batch.Targets).unsqueeze(1)).sum().item<double>(), (p.exp() * (p - q)).sum().item<double>());
+        }, cancellation);
+        return new AnswerLoss(_batches.Sum(batch => batch.Found.Loss) / tokens, _batches.Sum(batch => batch.Found.Divergence) / tokens);
+    }
+
+    /// <summary>Frees what is kept.</summary>
+    public void Dispose()
+    {
+        foreach (var batch in _batches) batch.Reference?.Dispose();
+    }
+
+    private void ForEach(Action<Answers> work, CancellationToken cancellation) => Torch.ForEach(_reference.Config.HiddenSize,
+        [.. _batches.Where(batch => batch.Rows.Length > 0)], batch => Torch.Run(() => work(batch)), cancellation);
+
+    private static Tensor StatesOf(LlamaModel model, Answers batch) =>
+        model.Hidden(batch.Texts).view(batch.Texts.Rows, -1).index_select(0, tensor(batch.Rows).to(model.Place.Device));
 
     private static TokenBatch Texts(EngineModel engine, EvaluationItem[] items)
     {
         int[] starts = [.. items.Select(item => engine.Encode(item.Prompt).Length)];
-        return TokenBatch.Of([.. items.Select(item => engine.Encode($"{item.Prompt} {item.Gold}"))], counts: (text, position) =>
-            position >= starts[text]);
+        return TokenBatch.Of([.. items.Select(item => engine.Encode($"{item.Prompt} {item.Gold}"))], counts: (text, position) => position >= starts[text]);
     }
 
-    private static (double, double, long) Of(LlamaModel reference, LlamaModel model, TokenBatch batch)
+    // Texts, the rows of their answers' tokens, and what is known of them: the reference's states, [rows, hidden], and the last sums.
+    private sealed class Answers(TokenBatch texts)
     {
-        long[] rows = [.. Enumerable.Range(0, batch.Targets.Length).Where(i => batch.Targets[i] != TokenBatch.Ignored).Select(i => (long)i)];
-        if (rows.Length == 0) return (0, 0, 0);
-        long[] targets = [.. rows.Select(row => (long)batch.Targets[row])];
-        double[] found = Torch.Run(() =>
-        {
-            Tensor Logs(LlamaModel of) => F.log_softmax(
-                of.LogitsOf(of.Hidden(batch).view(batch.Rows, -1).index_select(0,
-                    tensor(rows).to(of.Place.Device))).cpu().to(ScalarType.Float64), -1);
-            Tensor p = Logs(reference), q = Logs(model);
-            return new[] { -q.gather(1, tensor(targets).unsqueeze(1)).sum().item<double>(), (p.exp() * (p - q)).sum().item<double>() };
-        });
-        return (found[0], found[1], rows.Length);
+        public TokenBatch Texts { get; } = texts;
+
+        public long[] Rows { get; } = [.. Enumerable.Range(0, texts.Targets.Length).Where(i => texts.Targets[i] != TokenBatch.Ignored).Select(i => (long)i)];
+
+        public long[] Targets => [.. Rows.Select(row => (long)Texts.Targets[row])];
+
+        public Tensor? Reference { get; set; }
+
+        public (double Loss, double Divergence) Found { get; set; }
     }
 }

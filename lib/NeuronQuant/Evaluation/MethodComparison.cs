@@ -70,6 +70,7 @@ public sealed record MethodComparison(ComparedMethod Unquantized, IReadOnlyList<
             throw new ArgumentException("Give at least one task, and each task once.", nameof(tasks));
         options = (options ?? new EvaluationOptions()) with { SamplesFile = null };
         EvaluationItem[] items = [.. tasks.SelectMany(task => task.Items.Take(options.Limit ?? task.Items.Count))];
+        var answers = new Lazy<AnswerReference>(() => new AnswerReference(engine, model, items, input.Cancellation)); // Not where every row is finished.
 
         async Task<ComparedMethod> Grade(ComparedMethod made, LlamaModel weights)
         {
@@ -77,7 +78,7 @@ public sealed record MethodComparison(ComparedMethod Unquantized, IReadOnlyList<
             var watch = Stopwatch.StartNew();
             foreach (var task in tasks) results.Add(await Evaluator.Run(task, engine.With(weights, made.Name), options, input.Cancellation).ConfigureAwait(false));
             double rate = results.Sum(result => result.Samples.Count) / watch.Elapsed.TotalSeconds;
-            return made with { Results = results, QuestionsPerSecond = rate, Answers = AnswerLoss.Measure(engine, model, weights, items, input.Cancellation) };
+            return made with { Results = results, QuestionsPerSecond = rate, Answers = answers.Value.Measure(weights, input.Cancellation) };
         }
 
         async Task<ComparedMethod> Make(MethodRow row)
@@ -104,6 +105,7 @@ public sealed record MethodComparison(ComparedMethod Unquantized, IReadOnlyList<
         var first = await Known(BeforeRounding, () => Grade(new ComparedMethod(BeforeRounding, 16, bytes, [], null, 0, 0, null), model)).ConfigureAwait(false);
         var all = new List<ComparedMethod>();
         foreach (var row in rows) all.Add(await Known(row.Name, () => Make(row)).ConfigureAwait(false));
+        if (answers.IsValueCreated) answers.Value.Dispose();
         return new MethodComparison(first, all);
     }
 
