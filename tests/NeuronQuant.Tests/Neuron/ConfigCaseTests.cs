@@ -37,6 +37,8 @@ public class ConfigCaseTests
     [InlineData("\"seq_len\":512,\"token_generation_buckets\":[128]", "token_generation_buckets", "have no graph")]
     [InlineData("\"on_device_sampling_config\":{\"top_k\":5}", "on_device_sampling_config", "NCC_IXCG856")]
     [InlineData("\"on_device_sampling_config\":{\"do_sample\":true}", "on_device_sampling_config", "NCC_IXCG856")]
+    [InlineData(Quantized + ",\"quantization_dtype\":\"F8E5M2\"", "quantization_dtype", "without case")]
+    [InlineData("\"activation_quantization_type\":\"dynamic\",\"qkv_kernel_enabled\":true", "modules_to_not_convert", "must not be empty")]
     public void It_is_found(string options, string option, string words) =>
         Assert.Contains(Findings(options), finding => finding.Option == option && $"{finding}".Contains(words, StringComparison.Ordinal));
 
@@ -54,12 +56,19 @@ public class ConfigCaseTests
     [InlineData("", "overrides_torch_dtype")]
     [InlineData("\"seq_len\":512,\"token_generation_buckets\":[512]", "token_generation_buckets")]
     [InlineData("\"on_device_sampling_config\":{\"top_k\":1}", "on_device_sampling_config")]
+    [InlineData("\"torch_dtype\":\"float16\"", "torch_dtype")]
+    [InlineData("\"cast_type\":\"config\"", "cast_type")]
+    [InlineData("\"is_block_kv_layout\":true,\"chunked_prefill_config\":{\"tkg_model_enabled\":false},\"batch_size\":1", "chunked_prefill_config")]
+    [InlineData("\"torch_dtype\":\"torch.float32\"", "torch_dtype")]
+    [InlineData(Quantized + ",\"quantization_dtype\":\"f8e5m2\"", "quantization_dtype")]
     public void It_is_no_fault(string options, string option) => Assert.DoesNotContain(Findings(options), finding => finding.Option == option);
 
     [Theory]
     [InlineData("\"quantization_dtype\":\"fp8\"", "AssertionError")]
     [InlineData("\"activation_quantization_type\":\"dynamic\"", "fp8 graph")]
     [InlineData(Quantized + ",\"quantization_dtype\":\"float\"", "another library's spelling")]
+    [InlineData(Quantized + ",\"quantization_dtype\":\"uint8\"", "another library's spelling")]
+    [InlineData("\"attention_dtype\":\"float\"", "differs from torch_dtype")]
     [InlineData("\"quantized\":true,\"quantized_checkpoints_path\":\"q\",\"quantization_type\":\"per_tensor_symmetric\"", "0-dimensional")]
     public void The_words_are_not_said(string options, string words) =>
         Assert.DoesNotContain(Findings(options), finding => $"{finding}".Contains(words, StringComparison.Ordinal));
@@ -92,6 +101,29 @@ public class ConfigCaseTests
         bool Refused(string? instance) => NeuronConfigCheck.Run(NeuronSetup.Of(NeuronConfig.Unquantized(), instance,
             later)).Errors.Any(finding => finding.Option == "sdk");
         Assert.Equal((true, true, false), (Refused(null), Refused("inf2.8xlarge"), Refused("trn2.48xlarge")));
+    }
+
+    [Fact]
+    public void Sampling_kernels_fail_since_2_28_alone()
+    {
+        bool Warned(string sdk) => NeuronConfigCheck.Run(NeuronSetup.Of(Of("\"on_device_sampling_config\":{\"top_k\":5}"), "inf2.8xlarge",
+            NeuronSdk.Parse(sdk))).Findings.Any(finding => finding.Option == "on_device_sampling_config");
+        Assert.Equal((false, true), (Warned("2.27"), Warned("2.28")));
+    }
+
+    [Fact]
+    public void Key_heads_that_are_repeated_leave_attention_grouped()
+    {
+        Assert.Equal((16, false), (HeadSharding.Of(Nemo, 16).KeyValueHeads, HeadSharding.Of(Nemo, 16).BecomesFullAttention)); // 8 heads, twice each
+        Assert.True(HeadSharding.Of(Nemo, 12).BecomesFullAttention);
+    }
+
+    [Fact]
+    public void A_variable_with_another_value_is_as_wrong_as_none()
+    {
+        var config = NeuronConfig.Unquantized().WithFp8Cache(NeuronSdk.Pinned);
+        var wrong = NeuronSetup.Of(config, "inf2.8xlarge") with { Environment = config.RequiredEnvironment.ToDictionary(pair => pair.Key, _ => "0") };
+        Assert.Contains("is '0'", NeuronConfigCheck.Run(wrong).Findings.Single(finding => finding.Option == "UNSAFE_FP8FNCAST").Message, StringComparison.Ordinal);
     }
 
     [Fact]

@@ -17,7 +17,7 @@ internal static class ConfigMemory
                 ? [ConfigFinding.Error("instance", $"'{name}' is not an Inf2 instance.",
                 $"There are {string.Join(", ", PlanInstance.All.Select(known => known.Name))}.")] : [];
         var findings = new List<ConfigFinding>();
-        if (instance is not null && config["tp_degree"] is null && instance.Cores > 1)
+        if (instance is not null && config["tp_degree"] is null)
             findings.Add(ConfigFinding.Warning("tp_degree",
                 $"is left out, and its default is 1: one of {instance.Cores} NeuronCores would hold and compute everything.",
                 "Write 2, the cores of a chip, or more."));
@@ -43,7 +43,7 @@ internal static class ConfigMemory
                 "Use 2, 4, 8 or 16, or give the model to have its heads counted.");
     }
 
-    // Exclusions that cannot be resolved are findings of their own; the memory is then counted without them.
+    // Exclusions that cannot be resolved are findings of their own; the memory is then counted without them. A head may be named, tied or not.
     private static PlanRequest Request(NeuronSetup setup, PlanInstance instance, ModelConfig model)
     {
         var config = setup.Config;
@@ -56,10 +56,10 @@ internal static class ConfigMemory
         };
         var request = new PlanRequest(instance, config.TpDegree, Math.Max(1, config.BatchSize), Math.Max(1, config.SequenceLength), format,
             perTensor ? Granularity.PerTensorSymmetric : Granularity.PerChannelSymmetric, config.CacheIsFp8(setup.Sdk));
-        if (format == Format.Bf16 || perTensor) return request;
+        if (perTensor) return request;
         try
         {
-            _ = Exclusions.Resolve([.. config.ModulesToNotConvert.Where(entry => entry != "lm_head" || !model.TieWordEmbeddings)],
+            _ = Exclusions.Resolve([.. config.ModulesToNotConvert.Where(entry => entry != "lm_head")],
                 QuantizationPlan.LinearModules(model));
             return request with { Keep = config.ModulesToNotConvert };
         }

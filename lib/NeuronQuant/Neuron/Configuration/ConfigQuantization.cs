@@ -61,7 +61,7 @@ internal static class ConfigQuantization
                 "is left out, and its default is per_tensor_symmetric: one scale for a whole weight, which costs accuracy.",
                 "Write \"per_channel_symmetric\".");
         // A folder that this library wrote keeps exactly the listed modules in bf16, per tensor too; only NxDI's own quantization ignores the list.
-        bool ours = config.QuantizedCheckpointsPath is { } folder && Directory.Exists(folder) && QuantizationRecord.Read(folder) is { } record
+        bool ours = config.QuantizedCheckpointsPath is { } folder && QuantizationRecord.Read(folder) is { } record
             && record.ModulesToNotConvert.ToHashSet().SetEquals(config.ModulesToNotConvert);
         // A tied head is overwritten by the embedding after loading, whatever NxDI quantized it to; listed, the graph takes it for the bf16 that it
         // is.

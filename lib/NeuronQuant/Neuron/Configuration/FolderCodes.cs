@@ -63,7 +63,7 @@ internal sealed record FolderCodes(Format Format, Granularity Granularity, IRead
             || module.Kind.Contains("columns", StringComparison.Ordinal))
             return $"stores {module.Kind} ({scale.Name}), which NxD Inference does not load on Inf2";
         if (scale.Type != TensorType.F32) return $"stores {scale.Name} in {scale.Type.Name()}, and NxD Inference's scales are F32";
-        bool fits = perTensor ? scale.Shape is [1] : scale.Shape is [_, 1] && scale.Shape[0] == rows;
+        bool fits = perTensor ? scale.Shape is [1] : scale.Shape is [_, 1]; // With other rows these are blocks.
         return fits ? null : $"stores {scale.Name} of shape [{string.Join(", ", scale.Shape)}], and NxD Inference expects "
             + $"{(perTensor ? "[1]" : $"[{rows}, 1]")} as in the first module";
     }
