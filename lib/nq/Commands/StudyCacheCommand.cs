@@ -33,7 +33,8 @@ internal static class StudyCacheCommand
     private static void Print(string origin, CacheRange range, CacheStudy study)
     {
         long beyond = range.Layers.Sum(layer => layer.KeysBeyond + layer.ValuesBeyond);
-        CommandOutput.Note($"texts: {origin}. All of a text comes through the cache; a prompt that is read in one pass has fresh keys and fares better.");
+        CommandOutput.Note($"texts: {origin}. All of a text comes through the cache; a prompt that is read in one pass has fresh keys and fares "
+            + "better.");
         if (beyond > 0)
             CommandOutput.Note($"{beyond} keys and values lie beyond 240. Here they are saturated; a device reads infinity or NaN. "
                 + "Fold scales first: nq quantize --method cachescales, or in front of another method, cachescales+gptq.");

@@ -10,7 +10,10 @@ namespace NeuronQuant.CommandLine.Commands;
 internal static class StudyCommand
 {
     public static Command Create() =>
-        new("study", "Simulate 8 bits beside the weights: at the inputs of modules, or in the cache.") { StudyInputsCommand.Create(), StudyCacheCommand.Create() };
+        new("study", "Simulate 8 bits beside the weights: at the inputs of modules, or in the cache.")
+        {
+            StudyInputsCommand.Create(), StudyCacheCommand.Create(),
+        };
 }
 
 /// <summary>What both studies read: a model, and texts that it is measured on.</summary>
@@ -23,7 +26,8 @@ internal sealed class StudyOptions(int standardSamples, int standardLength)
     };
 
     private readonly Option<int?> _samples = TuningOptions.Samples($"{standardSamples}", "Texts");
-    private readonly Option<int> _length = TuningOptions.Sized("--length", "Tokens of a text at most; the model's context is the other limit.", 2, int.MaxValue, standardLength);
+    private readonly Option<int> _length = TuningOptions.Sized(
+        "--length", "Tokens of a text at most; the model's context is the other limit.", 2, int.MaxValue, standardLength);
     private readonly PlacementOptions _place = new();
 
     public void AddTo(Command command)

@@ -21,12 +21,13 @@ internal static class StudyInputsCommand
     public static Command Create()
     {
         var (options, json) = (new StudyOptions(32, 512), Arguments.Json());
-        var format = Arguments.Choice("--format", "How inputs are rounded: as vLLM does it on a GPU, or e4m3-nxd, NxDI's dynamic fp8", "int8", [.. Formats.Keys]);
+        var format = Arguments.Choice("--format", "How inputs are rounded: as vLLM does it on a GPU, or e4m3-nxd, NxDI's dynamic fp8", "int8",
+            [.. Formats.Keys]);
         var bits = new Option<double?>("--bits") { Description = "Choose the inputs that stay in bf16, within this average width: 8 (none) to 16." };
         var command = new Command("inputs", "Measure what 8-bit inputs of linear modules cost, all together and one at a time.") { format, bits, json };
         options.AddTo(command);
-        command.SetAction((result, cancellation) => Task.Run(() => Run(options.Read(result), Formats[result.GetRequiredValue(format)], result.GetValue(bits),
-            result.GetValue(json), cancellation)));
+        command.SetAction((result, cancellation) => Task.Run(() => Run(options.Read(result), Formats[result.GetRequiredValue(format)],
+            result.GetValue(bits), result.GetValue(json), cancellation)));
         return command;
     }
 
@@ -54,9 +55,11 @@ internal static class StudyInputsCommand
                 ("module", pair => pair.Key.Name), (new Column("divergence (nats per token)", "0.000e+0"), pair => pair.Value),
                 (new Column("largest crest factor", "0.0"), pair => crest[pair.Key]), ("stays in bf16", pair => kept.Contains(pair.Key) ? "yes" : ""))
             .Mark(row => row[3] is "yes"));
-        CommandOutput.Say(FormattableString.Invariant($"all inputs in {format.Name}: {all:0.000e+0} nats per token; the modules' sum: {scores.Values.Values.Sum():0.000e+0}"));
+        double sum = scores.Values.Values.Sum();
+        CommandOutput.Say(FormattableString.Invariant($"all inputs in {format.Name}: {all:0.000e+0} nats per token; the modules' sum: {sum:0.000e+0}"));
         if (chosen is null) return;
-        CommandOutput.Say(FormattableString.Invariant($"{chosen.Selection.Kept.Count} inputs in bf16, {chosen.Selection.Rule}: measured {measured:0.000e+0} nats per token; the others' sum: {chosen.LostScore:0.000e+0}"));
+        CommandOutput.Say(FormattableString.Invariant($"{chosen.Selection.Kept.Count} inputs in bf16, {chosen.Selection.Rule}: ")
+            + FormattableString.Invariant($"measured {measured:0.000e+0} nats per token; the others' sum: {chosen.LostScore:0.000e+0}"));
     }
 
     private static void PrintJson(
@@ -68,7 +71,8 @@ internal static class StudyInputsCommand
             scores.Unit,
             divergence = all,
             sum_of_modules = scores.Values.Values.Sum(),
-            modules = scores.Values.OrderBy(pair => pair.Key).Select(pair => new { module = pair.Key.Name, divergence = pair.Value, crest_factor = crest[pair.Key] }),
+            modules = scores.Values.OrderBy(pair => pair.Key)
+                .Select(pair => new { module = pair.Key.Name, divergence = pair.Value, crest_factor = crest[pair.Key] }),
             choice = chosen is null ? null : new
             {
                 chosen.Selection.Rule,

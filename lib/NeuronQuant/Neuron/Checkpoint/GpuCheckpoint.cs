@@ -74,7 +74,8 @@ public static class GpuCheckpoint
                 else WriteBytes(writer, tensor.Name, weight);
                 weights += weight.Codes.Length;
                 if (grid.WhyNotOnNeuron is null)
-                    modules.Add(new ModuleIntegers(ModuleName.OfTensor(tensor.Name, out _), weight.Codes.Length, SecondRounding.Replay(weight).Changed));
+                    modules.Add(new ModuleIntegers(
+                        ModuleName.OfTensor(tensor.Name, out _), weight.Codes.Length, SecondRounding.Replay(weight).Changed));
             }
             progress?.Invoke(done += tensor.ElementCount, total);
         }

@@ -14,11 +14,11 @@ public sealed record ModuleIntegers(ModuleName Module, long Weights, long? Chang
 
 /// <summary>How many integers of a model that was quantized elsewhere are other ones after it was quantized again.</summary>
 /// <remarks>
-/// A checkpoint of int8 codes is read by value, bf16(scale * code), and rounded again on absmax / 127. Where its own scales were of absmax / 127.5 or 128
-/// (compressed-tensors, auto-round), or were rounded to 16 bits, some codes do not come back. The weights move by half a step of 127 at most, on top of what
-/// was lost before; but the integers that a method chose are then not all its own. From a folder of ours on NxDI's grid none changes.
-/// Compared is sign(scale) * (code - zero point), since a negative scale times a negative code is the same weight. Codes of fewer bits and scales for groups
-/// are another set of values, and are named and not counted.
+/// A checkpoint of int8 codes is read by value, bf16(scale * code), and rounded again on absmax / 127. Where its own scales were of absmax / 127.5 or
+/// 128 (compressed-tensors, auto-round), or were rounded to 16 bits, some codes do not come back. The weights move by half a step of 127 at most, on
+/// top of what was lost before; but the integers that a method chose are then not all its own. Of a folder of ours on NxDI's grid none changes.
+/// Compared is sign(scale) * (code - zero point), since a negative scale times a negative code is the same weight. Codes of fewer bits, and scales for
+/// groups, are another set of values: they are named and not counted.
 /// </remarks>
 /// <param name="Modules">every module that is stored as codes in the first folder and quantized in the second, in the order of a forward pass</param>
 [TypeFormatterSource(typeof(HtmlFormatterSource), PreferredMimeTypes = ["text/html", "text/plain"])]
@@ -51,7 +51,8 @@ public sealed record IntegerChanges(IReadOnlyList<ModuleIntegers> Modules)
                 throw new QuantizationException(module.Name, $"is not a weight of shape {CheckpointException.Quote(tensor.Shape)} in {to.Path}. "
                     + "Compare a folder with one that was made from it.");
             modules.Add(codes.WhyNoIntegers is { } reason ? new ModuleIntegers(module, tensor.ElementCount, null, reason)
-                : to.CodesOf(other)?.WhyNoIntegers is { } there ? new ModuleIntegers(module, tensor.ElementCount, null, $"in the folder that was written {there}")
+                : to.CodesOf(other)?.WhyNoIntegers is { } there
+                    ? new ModuleIntegers(module, tensor.ElementCount, null, $"in the folder that was written {there}")
                 : new ModuleIntegers(module, tensor.ElementCount, Count(codes, to, other)));
         }
         return new IntegerChanges(modules);
@@ -69,9 +70,11 @@ public sealed record IntegerChanges(IReadOnlyList<ModuleIntegers> Modules)
     public override string ToString()
     {
         var left = Modules.Where(module => module.WhyNotCompared is not null).ToArray();
-        string counted = FormattableString.Invariant($"{Changed} of {Weights} integers of the source ({(Weights == 0 ? 0 : 100.0 * Changed / Weights):0.##} %) are other ones here");
+        double percent = Weights == 0 ? 0 : 100.0 * Changed / Weights;
+        string counted = FormattableString.Invariant($"{Changed} of {Weights} integers of the source ({percent:0.##} %) are other ones here");
         return left.Length == 0 ? counted
-            : $"{(Weights == 0 ? "the source's integers were not compared" : counted)}: {left.Length} modules cannot be, {left[0].Module} since {left[0].WhyNotCompared}";
+            : $"{(Weights == 0 ? "the source's integers were not compared" : counted)}: {left.Length} modules cannot be, "
+                + $"{left[0].Module} since {left[0].WhyNotCompared}";
     }
 
     private static long Count(IComputedTensor codes, Checkpoint to, TensorInfo other)
