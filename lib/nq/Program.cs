@@ -86,6 +86,7 @@ public static class Program
         GptqCommand.Create(),
         SelectCommand.Create(),
         CompareCommand.Create(),
+        StudyCommand.Create(),
         AuditCommand.Create(),
         NeuronCommand.Create(),
         PlanCommand.Create(),

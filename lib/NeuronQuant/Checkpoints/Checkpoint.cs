@@ -126,6 +126,9 @@ public sealed partial class Checkpoint : IDisposable
         return _scaled.TryGetValue(tensor.Name, out var scaled) && scaled.Values.Equals(tensor);
     }
 
+    /// <summary>The codes behind a tensor's values; null when it lies as values.</summary>
+    internal IComputedTensor? CodesOf(TensorInfo tensor) => IsComputed(tensor) ? _scaled[tensor.Name] : null;
+
     /// <summary>
     /// Part of a tensor's bytes: count bytes from offset, both within the tensor. In place and valid until Dispose; of a computed tensor a copy.
     /// </summary>

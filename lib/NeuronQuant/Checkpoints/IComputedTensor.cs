@@ -17,4 +17,12 @@ internal interface IComputedTensor
 
     /// <summary>Values from firstElement on, in C order: as many as the destination is long.</summary>
     void ReadFloats(long firstElement, Span<float> destination);
+
+    /// <summary>Why the codes cannot be held one by one against int8 codes with one scale a row, in words; null when they can.</summary>
+    string? WhyNoIntegers { get; }
+
+    /// <summary>sign(scale) * (code - zero point) of one row: equal where two stores hold the same integers, whatever the scale's sign.</summary>
+    /// <param name="row">output channel</param>
+    /// <param name="destination">as many as there are columns</param>
+    void ReadIntegers(int row, Span<int> destination);
 }

@@ -68,6 +68,18 @@ internal sealed class PackedTensor : IComputedTensor
         }
     }
 
+    public string? WhyNoIntegers => _packing.Bits != 8 ? $"its codes have {_packing.Bits} bits"
+        : Groups > 1 ? $"a row has a scale for every {_group} columns" : null;
+
+    public void ReadIntegers(int row, Span<int> destination)
+    {
+        var words = PackedIntegers.Words(_stored, Code);
+        var (scales, zeros) = _scaling.Value;
+        int sign = MathF.Sign(scales[row]);
+        for (int column = 0; column < destination.Length; column++)
+            destination[column] = sign * (PackedIntegers.Weight(words, _rows, row, column, _packing.Bits) - zeros[row]);
+    }
+
     private string? Obstacle()
     {
         int perWord = PackedIntegers.PerWord(_packing.Bits);

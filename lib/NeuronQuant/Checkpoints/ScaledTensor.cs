@@ -81,6 +81,18 @@ internal sealed class ScaledTensor : IComputedTensor
         }
     }
 
+    /// <inheritdoc/>
+    public string? WhyNoIntegers => Code.Type != TensorType.I8 ? "its codes are fp8"
+        : _blockColumns < _columns ? $"a row has a scale for every {_blockColumns} columns" : null;
+
+    /// <inheritdoc/>
+    public void ReadIntegers(int row, Span<int> destination)
+    {
+        var codes = _stored.Bytes(Code, row * _columns, destination.Length);
+        int sign = MathF.Sign(_scales.Value[row / _blockRows]);
+        for (int i = 0; i < destination.Length; i++) destination[i] = sign * (sbyte)codes[i];
+    }
+
     private static (long Rows, long Columns)? BlockOf(TensorInfo code, TensorInfo scale, (int Rows, int Columns)? declared)
     {
         long rows = code.Shape[0], columns = code.Shape[1];

@@ -68,16 +68,25 @@ public sealed record CacheStudy(IReadOnlyList<CacheBucket> Buckets)
     /// <summary>The buckets of a cache.</summary>
     /// <param name="cache">its name</param>
     public IReadOnlyList<CacheBucket> Of(string cache) => Buckets.Where(bucket => bucket.Cache == cache).ToArray() is { Length: > 0 } found ? found
-        : throw new ArgumentException($"no cache '{cache}' was measured. There are: {string.Join(", ", Names)}.", nameof(cache));
+        : throw new ArgumentException($"no cache '{cache}' was measured. There are: {string.Join(", ", Caches)}.", nameof(cache));
+
+    /// <summary>Names of the caches in the order in which they were measured; the unrounded one is first.</summary>
+    public IReadOnlyList<string> Caches => [.. Buckets.Select(bucket => bucket.Cache).Distinct()];
 
     /// <summary>A row for each bucket: loss without rounding, and what each cache adds.</summary>
-    public DataFrame ToDataFrame() => Frames.From("Loss by position, and what a rounded cache adds (nats per token)", Of(Names[0]),
-        [("position", bucket => bucket.Positions), ("tokens", bucket => bucket.Tokens), (new Column(Names[0], "0.0000"), bucket => bucket.Nats),
-            .. Names.Skip(1).Select<string, (Column, Func<CacheBucket, object?>)>(name =>
+    public DataFrame ToDataFrame() => Frames.From("Loss by position, and what a rounded cache adds (nats per token)", Of(Caches[0]),
+        [("position", bucket => bucket.Positions), ("tokens", bucket => bucket.Tokens), (new Column(Caches[0], "0.0000"), bucket => bucket.Nats),
+            .. Caches.Skip(1).Select<string, (Column, Func<CacheBucket, object?>)>(name =>
                 (new Column(name, "+0.0000;-0.0000;0.0000"), bucket => Of(name).Single(one => one.From == bucket.From).Difference))]);
 
+    /// <summary>A row for each bucket: how far each cache moves the predictions, nats per token.</summary>
+    public DataFrame ToDivergences() => Frames.From("How far a rounded cache moves predictions (divergence, nats per token)", Of(Caches[0]),
+        [("position", bucket => bucket.Positions), ("tokens", bucket => bucket.Tokens),
+            .. Caches.Skip(1).Select<string, (Column, Func<CacheBucket, object?>)>(name =>
+                (new Column(name, "0.000e+0"), bucket => Of(name).Single(one => one.From == bucket.From).Divergence))]);
+
     /// <summary>How far each cache moves the predictions, over positions.</summary>
-    public GenericChart ToChart() => Charts.Together(Names.Skip(1).Select(name => Charts.Line(name, Of(name).Select(bucket => PositionBuckets.Middle(bucket.From)), Of(name).Select(bucket => bucket.Divergence))))
+    public GenericChart ToChart() => Charts.Together(Caches.Skip(1).Select(name => Charts.Line(name, Of(name).Select(bucket => PositionBuckets.Middle(bucket.From)), Of(name).Select(bucket => bucket.Divergence))))
         .Titled("How far a rounded cache moves predictions").Axes("position in the text (tokens)", "divergence (nats per token)").LogX().LogY();
 
     /// <summary>The table as HTML.</summary>
@@ -85,8 +94,6 @@ public sealed record CacheStudy(IReadOnlyList<CacheBucket> Buckets)
 
     /// <summary>The table as text.</summary>
     public override string ToString() => ToDataFrame().ToText();
-
-    private string[] Names => [.. Buckets.Select(bucket => bucket.Cache).Distinct()];
 
     private readonly record struct Token(int At, double Loss, double Plain, double Divergence);
 

@@ -19,7 +19,8 @@ namespace NeuronQuant.Methods;
 /// Where keys have a norm of their own for each head (Qwen3) it undoes what k_proj does, so its gain is divided and q's multiplied; it is one for all
 /// heads, and so is c.
 /// e4m3 is a float: within its range a scale changes nothing, so this is a remedy for models whose keys leave the range, or whose values are tiny, and
-/// no improvement elsewhere. The rule for pairs was tried out for this book and is from no paper.
+/// no improvement elsewhere. On the demo model every answer is that of rounding, at 3 and 4 bits.
+/// The rule for pairs was tried out for this book and is from no paper.
 /// </remarks>
 /// <param name="Target">largest magnitude after the fold; half of Neuron's 240, for texts that calibration has not seen</param>
 /// <param name="ValuesByHead">whether heads of values have scales of their own, or one for the layer</param>

@@ -18,7 +18,8 @@ namespace NeuronQuant.Methods;
 /// outliers, so int8 activations stay worst there.
 /// On Inferentia2 activations are bf16 whatever is done, so there is nothing to gain from it, and the weights pay: this file is for the
 /// study of int8 activations elsewhere, and as the mirror of AWQ, which moves the other way for the weights' sake.
-/// On the demo model it is at 3 bits what rounding is, or a little worse: gains of a norm went up or down, and rows got a longer range.
+/// On the demo model it is at 3 bits what rounding is, or a little worse (loss on right answers 0.0126 nats, rounding 0.0125): gains of a norm went
+/// up or down, and rows got a longer range. It is below it at 4 bits (0.0060 against 0.0063), and in groups of 64.
 /// Left out: llm-compressor's variant, with the range max - min of activations and twice max|w|, which is the same where x is symmetric.
 /// </remarks>
 /// <param name="Alpha">0 leaves all range in activations, 1 moves all of it</param>

@@ -14,6 +14,9 @@ internal sealed record CalibrationSource(string? File, int Samples, int Sequence
 {
     private const ulong Seed = 42;
 
+    /// <summary>What the command calls the file. Not public, so that it is no part of the record's text, which names the settings of a resumed run.</summary>
+    internal string Option { get; init; } = "--calibration";
+
     /// <summary>Token ids of the texts, and where they are from, in words.</summary>
     /// <param name="config">of the model</param>
     /// <param name="model">asked for when the model writes its texts itself</param>
@@ -24,7 +27,7 @@ internal sealed record CalibrationSource(string? File, int Samples, int Sequence
         int length = Math.Min(SequenceLength, config.MaxPositionEmbeddings);
         if (File is null)
             return (CalibrationTexts.Generate(model(), tokenizer, Samples, length, Seed, cancellation),
-                $"{Samples} texts by the model itself, at temperature 1 from its begin token, seed {Seed}; texts of your own in --calibration are better");
+                $"{Samples} texts by the model itself, at temperature 1 from its begin token, seed {Seed}; texts of your own in {Option} are better");
         var texts = CalibrationTexts.Read(File, tokenizer, length).Take(Samples).Select(text => TokenRange.Checked(config, tokenizer, text)).ToArray();
         return (texts, $"{texts.Length} texts of {Path.GetFileName(File)}");
     }

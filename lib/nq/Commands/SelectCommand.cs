@@ -16,7 +16,7 @@ internal static class SelectCommand
     public static Command Create()
     {
         var (model, json, calibration, samples, length) =
-            (Arguments.Model(), Arguments.Json(), TuningOptions.Calibration(), TuningOptions.Samples(), TuningOptions.SequenceLength());
+            (Arguments.Model(), Arguments.Json(), TuningOptions.Calibration(), TuningOptions.Samples("32"), TuningOptions.SequenceLength());
         var budget = new Option<long?>("--budget") { Description = "Bytes for all linear modules, scales included." };
         var bits = new Option<double?>("--average-bits") { Description = "Largest average width of a linear weight, from 8 (all quantized) to 16, in place of --budget." };
         var score = Arguments.Choice("--score", "What a module loses when it is quantized; the last three run the model", "int8_mse",

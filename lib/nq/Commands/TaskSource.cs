@@ -19,7 +19,7 @@ internal static class TaskSource
 
     /// <summary>The option of worked examples.</summary>
     public static Option<int?> Shots() =>
-        NotNegative(new("--shots") { Description = "Worked examples in the prompt: gsm8k takes them from train.jsonl beside the data, mmlu from dev.jsonl." });
+        NotNegative(new("--shots") { Description = "Worked examples in the prompt: gsm8k takes them from train.jsonl beside the data, mmlu from dev.jsonl or the folder dev there." });
 
     /// <summary>The option of a trial on some questions.</summary>
     public static Option<int?> Limit() => NotNegative(new("--limit") { Description = "Only the first so many questions of each task." });
@@ -45,7 +45,7 @@ internal static class TaskSource
             ? DemoTask.Generate(DemoPart.HeldOut, DemoTask.GradingSeed, 1000).Select(problem => problem.Problem) : WordProblemFile.Read(data)),
         "demo_choices" => data is null ? DemoChoices.Task(1000) : throw new UsageException("demo_choices makes its own questions: leave the file out."),
         "gsm8k" => WordProblemTask.Gsm8k(Needed(name, data), Beside(name, data, "train.jsonl"), shots ?? 5),
-        "mmlu" => Mmlu.Load(Needed(name, data), shots is > 0 ? Beside(name, data, "dev.jsonl") : null, shots ?? 0),
+        "mmlu" => Mmlu.Load(Needed(name, data), shots is > 0 ? MmluExamples(name, data) : null, shots ?? 0),
         "arc_easy" or "arc_challenge" => Arc.Load(Needed(name, data), name),
         "hellaswag" => HellaSwag.Load(Needed(name, data)),
         _ => throw new UsageException($"There is no task '{name}'. Known are {string.Join(", ", Names)}."),
@@ -54,7 +54,12 @@ internal static class TaskSource
     /// <summary>The file of a task that has none of its own.</summary>
     public static string Needed(string name, string? data) => data ?? throw new UsageException($"{name} needs a file: --task {name} --data FILE, or --tasks {name}=FILE.");
 
-    private static string Beside(string name, string? data, string file) => Path.Combine(Path.GetDirectoryName(Path.GetFullPath(Needed(name, data)))!, file);
+    // The authors' archive has the folders test and dev, with a file for each subject.
+    private static string MmluExamples(string name, string? data) =>
+        Beside(name, data, "dev.jsonl") is var lines && !File.Exists(lines) && Beside(name, data, "dev") is var folder && Directory.Exists(folder) ? folder : lines;
+
+    private static string Beside(string name, string? data, string file) =>
+        Path.Combine(Path.GetDirectoryName(Path.TrimEndingDirectorySeparator(Path.GetFullPath(Needed(name, data))))!, file);
 
     private static Option<int?> NotNegative(Option<int?> option)
     {

@@ -62,9 +62,11 @@ internal sealed class TuningOptions
     };
 
     /// <summary>The option for the number of calibration sequences.</summary>
-    public static Option<int?> Samples()
+    /// <param name="standard">what the command takes without it, in words</param>
+    /// <param name="what">what they are</param>
+    public static Option<int?> Samples(string standard = "the recipe's, 128 but for best", string what = "Calibration sequences")
     {
-        var option = new Option<int?>("--samples") { Description = "Calibration sequences at most. Default: the recipe's, 128 but for best." };
+        var option = new Option<int?>("--samples") { Description = $"{what} at most. Default: {standard}." };
         option.Validators.Add(result =>
         {
             if (result.GetValueOrDefault<int?>() < 1) result.AddError("--samples: give a number above zero.");
@@ -75,7 +77,8 @@ internal sealed class TuningOptions
     /// <summary>The option for the length of calibration sequences.</summary>
     public static Option<int> SequenceLength() => Sized("--sequence-length", "Tokens of a calibration sequence at most.", 2, int.MaxValue, 512);
 
-    private static Option<int> Sized(string name, string description, int smallest, int largest, int standard)
+    /// <summary>A whole number within limits; anything else is a usage error that names them.</summary>
+    public static Option<int> Sized(string name, string description, int smallest, int largest, int standard)
     {
         var option = new Option<int>(name) { Description = description, DefaultValueFactory = _ => standard };
         option.Validators.Add(result =>

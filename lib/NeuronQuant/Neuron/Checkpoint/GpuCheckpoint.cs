@@ -13,7 +13,11 @@ namespace NeuronQuant.Neuron;
 /// how many codes change when the folder is read by value and NxDI quantizes that, on its own grid; null where its codes are of another width or in
 /// groups
 /// </param>
-public sealed record GpuRecord(string Layout, Grid Grid, long Weights, long? IntegersChanged);
+public sealed record GpuRecord(string Layout, Grid Grid, long Weights, long? IntegersChanged)
+{
+    /// <summary>The same for each module; empty where the codes are of another width or in groups.</summary>
+    public IReadOnlyList<ModuleIntegers> Modules { get; init; } = [];
+}
 
 /// <summary>
 /// Writes the same codes for a GPU: a Hugging Face folder that vLLM loads, in compressed-tensors' int-quantized form or as auto-round packs them.
@@ -54,7 +58,8 @@ public static class GpuCheckpoint
         GpuConfig.Check(layout, plan, grid);
         if (chosen is not null) CheckChosen(plan, grid, chosen);
         TargetGuard.Check(source, folder);
-        long done = 0, total = source.Tensors.Sum(tensor => tensor.ElementCount), weights = 0, changed = 0;
+        long done = 0, total = source.Tensors.Sum(tensor => tensor.ElementCount), weights = 0;
+        var modules = new List<ModuleIntegers>();
         using var writer = CheckpointWriter.Create(folder, source.Tensors.SelectMany(tensor => Declare(tensor, plan, layout, grid)),
             overwrite: overwrite);
         foreach (var tensor in source.Tensors)
@@ -68,7 +73,9 @@ public static class GpuCheckpoint
                 if (layout == GpuLayout.AutoRound) weight = WritePacked(writer, tensor.Name, weight);
                 else WriteBytes(writer, tensor.Name, weight);
                 weights += weight.Codes.Length;
-                if (grid.WhyNotOnNeuron is null) changed += SecondRounding.Replay(weight).Changed;
+                if (grid.WhyNotOnNeuron is null)
+                    modules.Add(new ModuleIntegers(
+                        ModuleName.OfTensor(tensor.Name, out _), weight.Codes.Length, SecondRounding.Replay(weight).Changed));
             }
             progress?.Invoke(done += tensor.ElementCount, total);
         }
@@ -76,7 +83,10 @@ public static class GpuCheckpoint
         ChosenCodes.Delete(folder);
         File.Delete(Path.Combine(folder, QuantizationRecord.FileName)); // Of an older write: it would say that NxDI loads this.
         writer.Complete();
-        return new GpuRecord(GpuConfig.Name(layout), grid, weights, grid.WhyNotOnNeuron is null ? changed : null);
+        return new GpuRecord(GpuConfig.Name(layout), grid, weights, grid.WhyNotOnNeuron is null ? modules.Sum(module => module.Changed) : null)
+        {
+            Modules = modules,
+        };
     }
 
     private static IEnumerable<TensorDeclaration> Declare(TensorInfo tensor, QuantizationPlan plan, GpuLayout layout, Grid grid)
