@@ -69,6 +69,7 @@ public class ConfigCaseTests
     [InlineData(Quantized + ",\"quantization_dtype\":\"float\"", "another library's spelling")]
     [InlineData(Quantized + ",\"quantization_dtype\":\"uint8\"", "another library's spelling")]
     [InlineData("\"attention_dtype\":\"float\"", "differs from torch_dtype")]
+    [InlineData("\"logical_nc_config\":\"1\"", "is no whole number.")]
     [InlineData("\"quantized\":true,\"quantized_checkpoints_path\":\"q\",\"quantization_type\":\"per_tensor_symmetric\"", "0-dimensional")]
     public void The_words_are_not_said(string options, string words) =>
         Assert.DoesNotContain(Findings(options), finding => $"{finding}".Contains(words, StringComparison.Ordinal));

@@ -88,7 +88,6 @@ public sealed class FolderConfigTests : IDisposable
     [InlineData("flat", "[32, 1]")]
     [InlineData("inv", "weight_scale_inv")]
     [InlineData("columns", "a scale per")]
-    [InlineData("blocks", "block scales of")]
     [InlineData("mixed", "int8 and f8e5m2")]
     public void A_form_that_NxD_does_not_load_is_foreign_and_says_why(string change, string words)
     {
@@ -102,7 +101,6 @@ public sealed class FolderConfigTests : IDisposable
             "layers.0.self_attn.o_proj.scale" when change == "inv" => [(new TensorDeclaration(tensor.Name.Replace("scale", "weight_scale_inv",
                 StringComparison.Ordinal), tensor.Type, tensor.Shape), bytes)],
             "layers.0.self_attn.o_proj.scale" when change == "columns" => [(new TensorDeclaration(tensor.Name, tensor.Type, [tensor.Shape[0], 2]), [.. bytes, .. bytes])],
-            "layers.0.self_attn.o_proj.scale" when change == "blocks" => [(new TensorDeclaration(tensor.Name, tensor.Type, [2, 2]), bytes[..16])],
             "layers.0.self_attn.o_proj.weight" when change == "mixed" => [(new TensorDeclaration(tensor.Name, TensorType.F8E5M2, tensor.Shape),
                 bytes)],
             _ => [(new TensorDeclaration(tensor.Name, tensor.Type, tensor.Shape), bytes)],
