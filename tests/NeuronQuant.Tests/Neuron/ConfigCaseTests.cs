@@ -23,6 +23,10 @@ public class ConfigCaseTests
     [InlineData("\"tp_degree\":8,\"cp_degree\":2,\"attention_dp_degree\":4,\"batch_size\":4", "attention_dp_degree", "above cp_degree")]
     [InlineData("\"lora_config\":{\"lora_ckpt_paths\":{\"a\":3,\"b\":\"/nowhere/b\"}}", "lora_config", "/nowhere/b")]
     [InlineData("\"on_cpu\":true,\"tp_degree\":2", "on_cpu", "not implemented for bf16")]
+    [InlineData("\"on_cpu\":true,\"tp_degree\":2,\"torch_dtype\":\"bfloat16\"", "on_cpu", "not implemented for bf16")]
+    [InlineData(Quantized + ",\"fused_qkv\":true,\"modules_to_not_convert\":[\"layers.3.self_attn.qkv_proj.q_proj\"]", "fused_qkv", "is excluded")]
+    [InlineData(Quantized + ",\"fused_qkv\":true,\"modules_to_not_convert\":[\"layers.3.self_attn.qkv_proj.k_proj\"]", "fused_qkv", "is excluded")]
+    [InlineData(Quantized + ",\"fused_qkv\":true,\"modules_to_not_convert\":[\"layers.3.self_attn.qkv_proj.v_proj\"]", "fused_qkv", "is excluded")]
     [InlineData("\"quantized\":true,\"quantization_type\":\"per_chanel\"", "quantization_type", "is not a type that NxDI has")]
     [InlineData("\"quantized\":true,\"quantization_dtype\":\"f8e5m2\"", "quantization_type", "0-dimensional")]
     [InlineData("\"quantized\":true,\"quantized_checkpoints_path\":\"\"", "quantized_checkpoints_path", "is empty")]
@@ -70,6 +74,12 @@ public class ConfigCaseTests
     [InlineData(Quantized + ",\"quantization_dtype\":\"uint8\"", "another library's spelling")]
     [InlineData("\"attention_dtype\":\"float\"", "differs from torch_dtype")]
     [InlineData("\"logical_nc_config\":\"1\"", "is no whole number.")]
+    [InlineData(Quantized + ",\"quantization_dtype\":\"f8e4m3fn\"", "is no type that it has.")]
+    [InlineData(Quantized + ",\"quantization_dtype\":\"f4e2m1fn_x4\"", "is no type that it has.")]
+    [InlineData(Quantized + ",\"quantization_dtype\":\"f8e4m3fn_x4\"", "is no type that it has.")]
+    [InlineData(Quantized + ",\"quantization_dtype\":\"f8e5m2_x4\"", "is no type that it has.")]
+    [InlineData("\"on_cpu\":true,\"tp_degree\":1", "not implemented for bf16")]
+    [InlineData("\"on_cpu\":true,\"tp_degree\":2,\"torch_dtype\":\"float32\"", "not implemented for bf16")]
     [InlineData("\"quantized\":true,\"quantized_checkpoints_path\":\"q\",\"quantization_type\":\"per_tensor_symmetric\"", "0-dimensional")]
     public void The_words_are_not_said(string options, string words) =>
         Assert.DoesNotContain(Findings(options), finding => $"{finding}".Contains(words, StringComparison.Ordinal));
@@ -118,6 +128,15 @@ public class ConfigCaseTests
         Assert.Equal((16, false), (HeadSharding.Of(Nemo, 16).KeyValueHeads, HeadSharding.Of(Nemo, 16).BecomesFullAttention)); // 8 heads, twice each
         Assert.True(HeadSharding.Of(Nemo, 12).BecomesFullAttention);
     }
+
+    [Theory]
+    [InlineData("\"quantization_dtype\":\"f8e4m3\"", false)] // does nothing while quantized is not true
+    [InlineData(Quantized + ",\"quantization_dtype\":\"f8e4m3\"", true)]
+    [InlineData("\"kv_quant_config\":{}", true)]
+    [InlineData("\"kv_cache_quant\":true", true)]
+    [InlineData(Quantized, false)]
+    public void Fp8_weights_and_an_fp8_cache_need_variables(string options, bool needed) =>
+        Assert.Equal(needed, Of(options).RequiredEnvironment.Count > 0);
 
     [Fact]
     public void A_variable_with_another_value_is_as_wrong_as_none()

@@ -112,6 +112,15 @@ public sealed class FolderConfigTests : IDisposable
     }
 
     [Fact]
+    public void A_model_that_is_given_counts_before_the_folder_s_own()
+    {
+        Write(Format.Int8, Granularity.PerChannelSymmetric, []);
+        using var source = _model.Open();
+        Assert.Equal(NeuronSetup.LlamaClass, FolderConfig.Of(_model.PathOf("q")).Setup.ModelClass);
+        Assert.Equal("NeuronQwen2ForCausalLM", FolderConfig.Of(_model.PathOf("q"), source.Config with { Family = ModelFamily.Qwen2 }).Setup.ModelClass);
+    }
+
+    [Fact]
     public void Float_and_fake_quantized_folders_and_a_file_say_what_they_are()
     {
         var plain = FolderConfig.Of(_model.Folder);

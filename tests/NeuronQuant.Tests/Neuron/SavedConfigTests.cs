@@ -50,6 +50,7 @@ public sealed class SavedConfigTests : IDisposable
         var saved = SavedConfig.Read(_folder);
         Assert.DoesNotContain(saved.Names, name => name is "tile_cc" or "kv_cache_tiling" or "is_prefill_stage" or "quantize_clamp_bound");
         Assert.Empty(SavedConfig.Compare(Options, _folder));
+        Assert.Empty(SavedConfig.Compare(Options.With("no_option", 3), _folder)); // The check names it, and no graph has it.
     }
 
     [Theory]

@@ -145,7 +145,7 @@ public sealed class NeuronConfig
 
     internal bool Flag(string name) => _options[name] is JsonValue value && value.GetValueKind() == JsonValueKind.True;
 
-    internal int? Integer(string name) => _options[name] is JsonValue value && value.GetValueKind() == JsonValueKind.Number
+    internal int? Integer(string name) => _options[name] is JsonValue value
         && int.TryParse(value.ToJsonString(), NumberStyles.AllowLeadingSign, CultureInfo.InvariantCulture, out int number) ? number : null;
 
     internal IReadOnlyList<string> Texts(string name) => _options[name] is not JsonArray array ? []
