@@ -12,6 +12,7 @@ namespace NeuronQuant.Tests.Checkpoints;
 /// Twenty thousand damaged checkpoints: config.json, generation_config.json, hf_quant_config.json, the index and the header, each changed where its
 /// structure is, not byte by byte. Every one opens, or ends in a named error; none hangs or takes memory that the file does not have.
 /// </summary>
+[Collection("alone")]
 public sealed class CheckpointFuzzTests : IDisposable
 {
     private const int CasesOfAFile = 3_100, Seed = 20260102;

@@ -8,6 +8,7 @@ using Xunit;
 namespace NeuronQuant.Tests.Tokenization;
 
 /// <summary>Against Python's unicodedata: digests over all code points, and mixed texts (tests/python/make_nfc.py).</summary>
+[Collection("alone")]
 public class NfcTests
 {
     private static readonly JsonNode Golden = JsonNode.Parse(File.ReadAllText(Repository.PathOf("tests", "NeuronQuant.Tests", "Golden", "nfc.json")))!;

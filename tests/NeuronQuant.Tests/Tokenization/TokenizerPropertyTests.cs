@@ -6,6 +6,7 @@ using Xunit;
 namespace NeuronQuant.Tests.Tokenization;
 
 /// <summary>What must hold for any text: round trips, streams that equal whole decoding, merges that equal the plain loop.</summary>
+[Collection("alone")]
 public class TokenizerPropertyTests
 {
     [Fact]
