@@ -19,7 +19,8 @@ internal static class Book
           const plot = document.createElement('div');
           plot.style.maxWidth = '100%';
           place.replaceChildren(plot);
-          Plotly.newPlot(plot, figure.data, figure.layout, {responsive: true, displaylogo: false});
+          if (figure.layout.width > place.clientWidth) figure.layout.width = place.clientWidth; // a phone
+          Plotly.newPlot(plot, figure.data, figure.layout, {responsive: true, displaylogo: false, displayModeBar: matchMedia('(hover: hover)').matches ? 'hover' : false});
         }
         """;
 
