@@ -19,7 +19,8 @@ internal static class Book
           const plot = document.createElement('div');
           plot.style.maxWidth = '100%';
           place.replaceChildren(plot);
-          Plotly.newPlot(plot, figure.data, figure.layout, {responsive: true, displaylogo: false});
+          if (figure.layout.width > place.clientWidth) figure.layout.width = place.clientWidth; // a phone
+          Plotly.newPlot(plot, figure.data, figure.layout, {responsive: true, displaylogo: false, displayModeBar: matchMedia('(hover: hover)').matches ? 'hover' : false});
         }
         """;
 
@@ -35,6 +36,11 @@ internal static class Book
         table{border-collapse:collapse;margin:.6em 0}th,td{padding:3px 10px}th{border-bottom:1px solid #888}
         nav{display:flex;justify-content:space-between;gap:1em;margin:1em 0;font-size:.9em}
         img,svg{max-width:100%}blockquote{border-left:3px solid #c5ccd3;margin-left:0;padding-left:1em}
+        @media screen and (prefers-color-scheme:dark){
+          body{background:#15191e;color:#d7dde3}a{color:#6cb6ff}.code{background:#1f262e;color:#d7dde3;border-color:#4aa3df}.out{border-color:#3d4650}
+          .err{color:#ff8080}.k{color:#79b8ff}.s{color:#f0a070}.c{color:#8fb08f}.n{color:#d2a8ff}
+          .figure,.out img,.out>svg{background:#fff;color-scheme:light;border-radius:6px}
+        }
         @media print{nav{display:none}body{max-width:none;font-size:11pt}.code,.out{break-inside:avoid}}
         """;
 

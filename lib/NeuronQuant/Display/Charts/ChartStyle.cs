@@ -64,7 +64,9 @@ public static class ChartStyle
             line = new { dash = "dash", width = 1.5, color = Palette.Muted },
             label = new { text = label, textposition = "end", yanchor = "bottom", font = new { size = 12, color = Palette.Muted } },
         };
-        return chart.Layout(layout => layout.Set("shapes", (object[])[.. Shapes(layout), line]));
+        // The axis ends at the line where no value is above it, and would cut the label off: this invisible one asks for room.
+        object room = new { type = "line", xref = "paper", x0 = 0, x1 = 0, ysizemode = "pixel", yanchor = value, y0 = 0, y1 = 20, opacity = 0 };
+        return chart.Layout(layout => layout.Set("shapes", (object[])[.. Shapes(layout), line, room]));
     }
 
     /// <summary>Draws each value's interval as a whisker from its lower to its upper end.</summary>

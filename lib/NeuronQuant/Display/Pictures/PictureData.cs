@@ -47,7 +47,7 @@ internal sealed record PictureData(string Title, string XTitle, string YTitle, b
         return new PictureData(Text(layout["title"]), Text(layout["xaxis"]?["title"]), Text(layout["yaxis"]?["title"]), (string?)layout["xaxis"]?["type"] == "log", (string?)layout["yaxis"]?["type"] == "log",
             layout["yaxis"]?["range"] is JsonArray range ? [.. range.Select(Number)] : null, (int?)layout["width"] ?? ChartTheme.Width, (int?)layout["height"] ?? ChartTheme.Height, categories,
             [.. drawn.Select((trace, i) => TraceOf(trace, i, categories))], data.FirstOrDefault(trace => (string?)trace!["type"] == "heatmap") is { } map ? MatrixOf(map) : null,
-            [.. (layout["shapes"] as JsonArray ?? []).Select(shape => (Number(shape!["y0"]), (string?)shape["label"]?["text"] ?? ""))], (string?)layout["barmode"] == "overlay");
+            [.. (layout["shapes"] as JsonArray ?? []).Where(shape => shape!["ysizemode"] is null).Select(shape => (Number(shape!["y0"]), (string?)shape["label"]?["text"] ?? ""))], (string?)layout["barmode"] == "overlay");
     }
 
     private static PictureTrace TraceOf(JsonNode trace, int index, string[]? categories)
