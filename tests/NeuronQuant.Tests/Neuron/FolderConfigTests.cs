@@ -88,6 +88,7 @@ public sealed class FolderConfigTests : IDisposable
     [InlineData("flat", "[32, 1]")]
     [InlineData("inv", "weight_scale_inv")]
     [InlineData("columns", "a scale per")]
+    [InlineData("blocks", "block scales of")]
     [InlineData("mixed", "int8 and f8e5m2")]
     public void A_form_that_NxD_does_not_load_is_foreign_and_says_why(string change, string words)
     {
@@ -101,10 +102,17 @@ public sealed class FolderConfigTests : IDisposable
             "layers.0.self_attn.o_proj.scale" when change == "inv" => [(new TensorDeclaration(tensor.Name.Replace("scale", "weight_scale_inv",
                 StringComparison.Ordinal), tensor.Type, tensor.Shape), bytes)],
             "layers.0.self_attn.o_proj.scale" when change == "columns" => [(new TensorDeclaration(tensor.Name, tensor.Type, [tensor.Shape[0], 2]), [.. bytes, .. bytes])],
+            "layers.0.self_attn.o_proj.scale" when change == "blocks" => [(new TensorDeclaration(tensor.Name, tensor.Type, [2, 2]), bytes[..16])],
             "layers.0.self_attn.o_proj.weight" when change == "mixed" => [(new TensorDeclaration(tensor.Name, TensorType.F8E5M2, tensor.Shape),
                 bytes)],
             _ => [(new TensorDeclaration(tensor.Name, tensor.Type, tensor.Shape), bytes)],
         });
+        if (change == "blocks")
+        {
+            var config = JsonNode.Parse(File.ReadAllText(Path.Combine(_model.Folder, "config.json")))!;
+            config["quantization_config"] = new JsonObject { ["quant_method"] = "fp8", ["weight_block_size"] = new JsonArray(16, 16) };
+            File.WriteAllText(Path.Combine(foreign, "config.json"), config.ToJsonString());
+        }
         var derived = FolderConfig.Of(foreign);
         Assert.Equal(FolderKind.Foreign, derived.Kind);
         Assert.Contains(words, derived.Findings[0].Message, StringComparison.Ordinal);
@@ -116,6 +124,7 @@ public sealed class FolderConfigTests : IDisposable
     {
         Write(Format.Int8, Granularity.PerChannelSymmetric, []);
         using var source = _model.Open();
+        File.Copy(Path.Combine(_model.Folder, "config.json"), _model.PathOf("q/config.json"), overwrite: true);
         Assert.Equal(NeuronSetup.LlamaClass, FolderConfig.Of(_model.PathOf("q")).Setup.ModelClass);
         Assert.Equal("NeuronQwen2ForCausalLM", FolderConfig.Of(_model.PathOf("q"), source.Config with { Family = ModelFamily.Qwen2 }).Setup.ModelClass);
     }
