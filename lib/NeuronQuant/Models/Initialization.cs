@@ -2,27 +2,29 @@ namespace NeuronQuant.Models;
 
 /// <summary>Random weights to start training from.</summary>
 /// <remarks>
-/// Weights are normal with deviation 0.02, biases zero, norms one. The two projections of each layer that write to the residual stream
-/// get 0.02 / sqrt(2 * layers), so that the stream's variance does not grow with depth (Radford et al., GPT-2, 2019). Numbers come
+/// Weights are normal, with deviation 0.02 if no other is asked for, biases zero, norms one. The two projections of each layer that write to the
+/// residual stream get deviation / sqrt(2 * layers), so that the stream's variance does not grow with depth (Radford et al., GPT-2, 2019). Numbers come
 /// from splitmix64 and Box-Muller, written here so that a seed means the same weights on any runtime.
 /// </remarks>
 public static class Initialization
 {
-    private const double Deviation = 0.02;
+    /// <summary>GPT-2's.</summary>
+    public const double Deviation = 0.02;
 
     /// <summary>Fills all parameters of a model.</summary>
     /// <param name="model">the model</param>
     /// <param name="seed">the same seed gives the same bits</param>
-    public static void Fill(LlamaModel model, ulong seed)
+    /// <param name="deviation">of a linear weight and of the embedding; a thin model learns faster from a larger one</param>
+    public static void Fill(LlamaModel model, ulong seed, double deviation = Deviation)
     {
         ArgumentNullException.ThrowIfNull(model);
         var random = new RandomNumbers(seed);
-        double residual = Deviation / Math.Sqrt(2.0 * model.Config.LayerCount);
+        double residual = deviation / Math.Sqrt(2.0 * model.Config.LayerCount);
         foreach (var parameter in model.Parameters)
         {
             if (parameter.Name.EndsWith("norm.weight", StringComparison.Ordinal)) parameter.Set([.. Enumerable.Repeat(1f, parameter.Rows)]);
             else if (parameter.Name.EndsWith(".bias", StringComparison.Ordinal)) parameter.Set(new float[parameter.Rows]);
-            else parameter.Set(Normal(parameter.Rows * parameter.Columns, WritesToStream(parameter) ? residual : Deviation, random));
+            else parameter.Set(Normal(parameter.Rows * parameter.Columns, WritesToStream(parameter) ? residual : deviation, random));
         }
     }
 

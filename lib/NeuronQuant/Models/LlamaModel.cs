@@ -92,17 +92,31 @@ public sealed class LlamaModel : IDisposable
 
     /// <summary>Mean loss over the positions that have a target, in nats per token.</summary>
     /// <param name="batch">tokens and targets</param>
-    public double Loss(TokenBatch batch) => Torch.Run(() => LossOf(batch).ToDouble());
+    public double Loss(TokenBatch batch)
+    {
+        ArgumentNullException.ThrowIfNull(batch);
+        return Torch.Run(() => LossOf(batch, batch.Counted).ToDouble());
+    }
 
     /// <summary>Mean loss in nats per token; the gradient of every parameter is then in <see cref="Parameter.Gradient"/>, until <see cref="DropGradients"/>.</summary>
     /// <param name="batch">tokens and targets; gradients of several batches add up</param>
-    public double LossAndGradients(TokenBatch batch) => Torch.WithGradients(() =>
+    public double LossAndGradients(TokenBatch batch)
     {
+        ArgumentNullException.ThrowIfNull(batch);
         foreach (var (leaf, _) in Leaves) leaf.requires_grad = true;
-        var loss = LossOf(batch);
-        loss.backward();
-        return loss.ToDouble();
-    });
+        // The two halves of a small model's batch need not wait for each other. There are two whatever the threads, and the sum of two gradients does not
+        // depend on which comes first: the same bits on one thread and on many.
+        TokenBatch[] parts = Config.HiddenSize < Torch.Small ? [.. batch.Halves().Where(half => half.Counted > 0)] : [batch];
+        if (parts.Length == 0) parts = [batch];
+        var losses = new double[parts.Length];
+        Torch.ForEach(Config.HiddenSize, [.. parts.Index()], part => losses[part.Index] = Torch.WithGradients(() =>
+        {
+            var loss = LossOf(part.Item, batch.Counted);
+            loss.backward();
+            return loss.ToDouble();
+        }), CancellationToken.None);
+        return losses.Sum();
+    }
 
     /// <summary>Frees the gradients.</summary>
     public void DropGradients() => Torch.Run(() =>
@@ -110,16 +124,16 @@ public sealed class LlamaModel : IDisposable
         foreach (var (leaf, _) in Leaves) (leaf.grad, leaf.requires_grad) = (null, false);
     });
 
-    /// <summary>Cross-entropy over the positions that have a target, as a tensor that backward() can start from.</summary>
-    internal Tensor LossOf(TokenBatch batch)
+    // The sum of the cross-entropies of the positions that have a target, divided by a number of positions: a tensor that backward() can start from.
+    private Tensor LossOf(TokenBatch batch, int positions)
     {
-        ArgumentNullException.ThrowIfNull(batch);
-        long[] counted = [.. Enumerable.Range(0, batch.Targets.Length).Where(i => batch.Targets[i] != TokenBatch.Ignored).Select(i => (long)i)];
-        if (counted.Length == 0) throw new ModelException("batch", "has no position with a target: nothing to learn. Check the loss mask.");
+        if (batch.Counted == 0) throw new ModelException("batch", "has no position with a target: nothing to learn. Check the loss mask.");
+        long[] counted = [.. Enumerable.Range(0, batch.Rows).Where(i => batch.Targets[i] != TokenBatch.Ignored).Select(i => (long)i)];
         if (counted.FirstOrDefault(i => (uint)batch.Targets[i] >= (uint)Config.VocabularySize, -1) is >= 0 and var at)
             throw new ModelException("batch", $"target {batch.Targets[at]} at position {at} is outside of the vocabulary of {Config.VocabularySize}.");
         var rows = Hidden(batch).view(batch.Rows, Config.HiddenSize).index_select(0, tensor(counted).to(Place.Device));
-        return F.cross_entropy(LogitsOf(rows), tensor([.. counted.Select(i => (long)batch.Targets[i])]).to(Place.Device));
+        return F.cross_entropy(LogitsOf(rows), tensor([.. counted.Select(i => (long)batch.Targets[i])]).to(Place.Device), reduction: nn.Reduction.Sum)
+            .div(Torch.Number(positions));
     }
 
     /// <summary>Hidden states behind the last norm, [sequences, length, hidden].</summary>

@@ -39,6 +39,18 @@ public sealed class TokenBatch
     /// <summary>Rows of the batch: sequences * length.</summary>
     public int Rows => Tokens.Length;
 
+    /// <summary>Positions that have a target.</summary>
+    public int Counted => Targets.Length - Targets.Count(target => target == Ignored);
+
+    /// <summary>The first and the second half of the sequences; one batch where there is one sequence.</summary>
+    public IEnumerable<TokenBatch> Halves()
+    {
+        int half = Sequences / 2 * Length;
+        if (half == 0) return [this];
+        var (first, second) = Targets.Length == 0 ? ([], []) : (Targets[..half], Targets[half..]);
+        return [new TokenBatch(Tokens[..half], first, Sequences / 2), new TokenBatch(Tokens[half..], second, Sequences - Sequences / 2)];
+    }
+
     /// <summary>Texts of any lengths, whose targets are their own next tokens.</summary>
     /// <param name="texts">token ids of each text</param>
     /// <param name="padding">token that fills the end of shorter texts</param>

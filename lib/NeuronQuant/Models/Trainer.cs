@@ -35,6 +35,8 @@ public sealed record TrainingStep(int Step, double Loss, double GradientNorm, do
 /// Everything is deterministic: the same model, plan and batches give the same weights, bit for bit, on the same machine. A cancelled run leaves the
 /// model as the last whole step left it. A loss that is not finite ends the run with an error before it reaches the weights.
 /// AdamW: Loshchilov and Hutter, 2019, with betas 0.9 and 0.95. Decay is for linear weights: norms, biases and embeddings (so a tied head too) have none.
+/// A bfloat16 model is stepped in float32 weights of its own, which it is given rounded after each step: an update is mostly smaller than half a
+/// bfloat16 step of its weight, and would be lost (Micikevicius et al., "Mixed precision training", 2018).
 /// </remarks>
 public static class Trainer
 {
@@ -54,7 +56,7 @@ public static class Trainer
         ArgumentNullException.ThrowIfNull(model);
         ArgumentNullException.ThrowIfNull(batches);
         ArgumentNullException.ThrowIfNull(plan);
-        var parameters = model.Leaves.Select(one => (one.Leaf, Parameter: new TorchSharp.Modules.Parameter(one.Leaf.detach()), one.Decays)).ToArray();
+        var parameters = model.Leaves.Select(one => (one.Leaf, Parameter: new TorchSharp.Modules.Parameter(one.Leaf.detach().to(model.Place.StreamType)), one.Decays)).ToArray();
         using var decayed = Optimizer(parameters.Where(one => one.Decays).Select(one => one.Parameter), plan.WeightDecay);
         using var others = Optimizer(parameters.Where(one => !one.Decays).Select(one => one.Parameter), 0);
         double loss = double.NaN;
@@ -68,13 +70,14 @@ public static class Trainer
                 loss = model.LossAndGradients(batch);
                 double norm = Torch.Run(() =>
                 {
-                    foreach (var (leaf, parameter, _) in parameters) parameter.grad = leaf.grad;
+                    foreach (var (leaf, parameter, _) in parameters) parameter.grad = leaf.grad!.to(parameter.dtype);
                     return nn.utils.clip_grad_norm_(parameters.Select(one => one.Parameter), plan.MaximumGradientNorm);
                 });
                 if (!double.IsFinite(loss) || !double.IsFinite(norm))
                     throw new ModelException("training", $"loss {loss} and gradient norm {norm} at step {step}: lower the learning rate or look at the batch.");
                 Torch.Run(() => Update([decayed, others], plan.RateAt(step)));
                 model.DropGradients();
+                if (model.Place.Type != model.Place.StreamType) Torch.Run(() => Array.ForEach(parameters, one => one.Leaf.copy_(one.Parameter)));
                 report?.Invoke(new TrainingStep(step, loss, norm, plan.RateAt(step), batch.Rows / Stopwatch.GetElapsedTime(start).TotalSeconds));
                 if (++step % TrimEvery == 0) Torch.Trim();
             }

@@ -43,6 +43,29 @@ public class GradientTests
         }
     }
 
+    // A batch is worked on in halves; here one of them has most targets, and once none at all.
+    [Theory]
+    [InlineData(0)]
+    [InlineData(99)]
+    public void A_batch_has_the_gradients_of_its_counted_positions(int firstCounted)
+    {
+        var model = Make(ModelFamily.Llama, false, null, false);
+        int[][] texts = [TestModels.Tokens(9, 1), TestModels.Tokens(13, 2), TestModels.Tokens(6, 3)];
+        var alone = texts.Select((text, i) => TokenBatch.Of([text], counts: (_, token) => i > 0 || token >= firstCounted)).Where(batch => batch.Counted > 0).ToArray();
+        double counted = alone.Sum(batch => batch.Counted), expected = 0;
+        var sums = model.Parameters.ToDictionary(parameter => parameter.Name, parameter => new double[parameter.Tensor.numel()]);
+        foreach (var batch in alone)
+        {
+            expected += batch.Counted / counted * model.LossAndGradients(batch);
+            foreach (var parameter in model.Parameters)
+                foreach (var (i, value) in parameter.Gradient!.ToFloats().Index()) sums[parameter.Name][i] += batch.Counted / counted * value;
+            model.DropGradients();
+        }
+        Assert.Equal(expected, model.LossAndGradients(TokenBatch.Of(texts, counts: (text, token) => text > 0 || token >= firstCounted)), 1e-6);
+        foreach (var parameter in model.Parameters)
+            foreach (var (i, value) in parameter.Gradient!.ToFloats().Index()) Assert.Equal(sums[parameter.Name][i], value, 1e-6);
+    }
+
     [Fact]
     public void Padding_changes_no_real_position()
     {

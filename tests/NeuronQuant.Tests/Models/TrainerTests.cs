@@ -1,5 +1,6 @@
 using NeuronQuant.Models;
 using NeuronQuant.Tests.Checkpoints;
+using static TorchSharp.torch;
 using Xunit;
 
 namespace NeuronQuant.Tests.Models;
@@ -26,6 +27,20 @@ public class TrainerTests
         Trainer.Run(first, Enumerable.Repeat(Batch, 20), new TrainingPlan(20, 0.02, 10));
         Trainer.Run(second, Enumerable.Repeat(Batch, 20), new TrainingPlan(20, 0.02, 10));
         foreach (var (a, b) in first.Parameters.Zip(second.Parameters)) Assert.Equal(a.ToArray(), b.ToArray());
+    }
+
+    // Each step moves a weight by 1e-5. A bfloat16 weight above 0.004 has steps of at least 3e-5, and would never move.
+    [Fact]
+    public void A_bfloat16_model_keeps_updates_that_its_own_weights_cannot_hold()
+    {
+        LlamaModel wide = Fresh(), narrow = new(wide.Config, Placement.Of(ScalarType.BFloat16));
+        Initialization.Fill(narrow, seed: 7);
+        float[] before = narrow.Blocks[0]["mlp.up_proj"].Weight.ToArray();
+        foreach (var model in new[] { wide, narrow }) Trainer.Run(model, Enumerable.Repeat(Batch, 100), new TrainingPlan(100, 1e-5, 1, 1, 0));
+        float[] expected = wide.Blocks[0]["mlp.up_proj"].Weight.ToArray(), after = narrow.Blocks[0]["mlp.up_proj"].Weight.ToArray();
+        double moved = before.Zip(expected, (a, b) => Math.Abs(b - a)).Average(), apart = after.Zip(expected, (a, b) => Math.Abs(b - a)).Average();
+        Assert.InRange(moved, 2e-4, 1e-3);
+        Assert.InRange(apart, 0, 0.3 * moved);
     }
 
     [Fact]
