@@ -115,15 +115,12 @@ public sealed record Awq(AwqOptions? Options = null) : IModelTransform
     private AwqChoice Best(
         string modules, double[] activations, double[] weights, Func<double[], double> loss, Func<double[], double[]>? shared)
     {
-        var (best, ratio, least, losses) = (Array.Empty<double>(), (double?)null, double.PositiveInfinity, new List<double>());
-        foreach (double? candidate in Chosen.Ratios)
-        {
-            double[] scales = Chosen.Scales(activations, weights, candidate);
-            if (shared is not null) scales = shared(scales);
-            losses.Add(loss(scales));
-            if (losses[^1] < least) (best, ratio, least) = (scales, candidate, losses[^1]);
-        }
-        return double.IsFinite(least) ? new AwqChoice(modules, ratio, best, losses)
+        double?[] ratios = [.. Chosen.Ratios];
+        double[][] scales = [.. ratios.Select(ratio => Chosen.Scales(activations, weights, ratio)).Select(one => shared?.Invoke(one) ?? one)];
+        var losses = new double[ratios.Length];
+        Torch.ForEach(activations.Length, [.. Enumerable.Range(0, losses.Length)], i => losses[i] = loss(scales[i]), CancellationToken.None);
+        int best = Array.IndexOf(losses, losses.Where(double.IsFinite).DefaultIfEmpty(double.NaN).Min());
+        return best >= 0 && double.IsFinite(losses[best]) ? new AwqChoice(modules, ratios[best], scales[best], losses)
             : throw new TuningException(modules, "no ratio gives a finite error: the inputs or the weights are not finite. Repair the checkpoint.");
     }
 

@@ -15,7 +15,7 @@ internal sealed class BlockOutputs
     private readonly DecoderBlock _block;
     private readonly ModelWalk _walk;
     private readonly CancellationToken _cancellation;
-    private readonly (Tensor Inputs, Tensor Counted, Tensor Attention, Tensor Mlp)[] _batches;
+    private readonly (Tensor Inputs, Tensor Counted, Tensor Middle, Tensor Output)[] _batches;
 
     /// <param name="block">in floating point</param>
     /// <param name="walk">the model</param>
@@ -33,8 +33,8 @@ internal sealed class BlockOutputs
             Tensor[] kept = Torch.Run(() =>
             {
                 var inputs = streams.narrow(0, first, count).clone();
-                var (attention, mlp) = Run(block, inputs);
-                return new[] { inputs, tensor(mask).view(count, -1, 1).to(attention.dtype), attention, mlp };
+                var middle = Attend(block, inputs);
+                return new[] { inputs, tensor(mask).view(count, -1, 1).to(middle.dtype), middle, block.Feed(middle) };
             });
             return (kept[0], kept[1], kept[2], kept[3]);
         })];
@@ -61,24 +61,17 @@ internal sealed class BlockOutputs
         var sums = new double[_batches.Length];
         Torch.ForEach(_walk.Config.HiddenSize, [.. Enumerable.Range(0, sums.Length)], i => sums[i] = Torch.Run(() =>
         {
-            var (middle, output) = Run(changed, _batches[i].Inputs);
-            var difference = attention ? middle - _batches[i].Attention : output - _batches[i].Mlp;
-            return (difference * difference * _batches[i].Counted).sum(ScalarType.Float64).item<double>();
+            var (inputs, counted, middle, output) = _batches[i];
+            var difference = attention ? Attend(changed, inputs) - middle : changed.Feed(middle) - output;
+            return (difference * difference * counted).sum(ScalarType.Float64).item<double>();
         }), _cancellation);
         foreach (var one in work) one.Dispose();
         return sums.Sum() / Math.Max(1, _batches.Sum(batch => Torch.Run(() =>
             batch.Counted.sum(ScalarType.Float64).item<double>()))) / _walk.Config.HiddenSize;
     }
 
-    private (Tensor Attention, Tensor Mlp) Run(DecoderBlock block, Tensor inputs)
-    {
-        Tensor? attention = null;
-        var output = block.Forward(inputs.to(_walk.Place.Device), Positions.Of(_walk.Rotary, inputs.shape[1], _walk.Place), (type, value) =>
-        {
-            if (type == "self_attn.o_proj") attention = value;
-        });
-        return (attention!, output);
-    }
+    private Tensor Attend(DecoderBlock block, Tensor inputs) =>
+        block.Attend(inputs.to(_walk.Place.Device), Positions.Of(_walk.Rotary, inputs.shape[1], _walk.Place));
 
     private (Tensor Whole, long First) Place(Tensor[] work, Linear linear)
     {

@@ -107,26 +107,30 @@ public sealed class DecoderBlock : IDisposable
     {
         if (x.dim() != 3 || x.shape[2] != _config.HiddenSize)
             throw new ModelException($"layers.{Layer}", $"its input is [{string.Join(", ", x.shape)}], expected [texts, length, {_config.HiddenSize}].");
+        return Feed(Attend(x, positions, cache, see, simulated), see, simulated);
+    }
+
+    /// <summary>middle = x + o(attention(…)): the first half of the block.</summary>
+    internal Tensor Attend(Tensor x, Positions positions, KeyValueCache? cache = null, Action<string, Tensor>? see = null, Simulation? simulated = null)
+    {
         long texts = x.shape[0], length = x.shape[1], size = _config.HeadSize, heads = _config.HeadCount, keyHeads = _config.KeyValueHeadCount;
-        var n = See("input_layernorm", Normed(x, InputNorm.Whole));
+        var n = See("input_layernorm", Normed(x, InputNorm.Whole), see);
         var parts = _queryKeyValue.Forward(n, simulated?.Inputs).view(texts, length, heads + 2 * keyHeads, size).split([heads + keyHeads, keyHeads], 2);
         var turned = RotaryEmbedding.Turn(HeadNorms(parts[0]), positions.Angles).split([heads, keyHeads], 2);
-        var (q, k, v) = (See("self_attn.q_proj", turned[0]), See("self_attn.k_proj", turned[1]), See("self_attn.v_proj", parts[1]));
+        var (q, k, v) = (See("self_attn.q_proj", turned[0], see), See("self_attn.k_proj", turned[1], see), See("self_attn.v_proj", parts[1], see));
         if (cache is not null) (k, v) = cache.Append(Layer, k, v);
         var mask = positions.Mask(_config.SlidingWindowOf(Layer));
-        var mixed = See("self_attn", simulated?.Cache is { } stored ? Attention.MixStored(q, k, v, mask, stored, simulated.Fresh) : Attention.Mix(q, k, v, mask));
-        var middle = See("self_attn.o_proj", x.Plus(_output.Forward(mixed, simulated?.Inputs)));
-        var m = See("post_attention_layernorm", Normed(middle, MiddleNorm.Whole));
-        var halves = _gateUp.Forward(m, simulated?.Inputs).chunk(2, -1);
-        var (gate, up) = (See("mlp.gate_proj", halves[0]), See("mlp.up_proj", halves[1]));
-        var product = See("mlp", F.silu(gate) * up);
-        return See("mlp.down_proj", middle.Plus(_down.Forward(product, simulated?.Inputs)));
+        var mixed = See("self_attn", simulated?.Cache is { } stored ? Attention.MixStored(q, k, v, mask, stored, simulated.Fresh) : Attention.Mix(q, k, v, mask), see);
+        return See("self_attn.o_proj", x.Plus(_output.Forward(mixed, simulated?.Inputs)), see);
+    }
 
-        Tensor See(string type, Tensor output)
-        {
-            see?.Invoke(type, output);
-            return output;
-        }
+    /// <summary>y = middle + down(silu(gate(m)) * up(m)): the second half.</summary>
+    internal Tensor Feed(Tensor middle, Action<string, Tensor>? see = null, Simulation? simulated = null)
+    {
+        var m = See("post_attention_layernorm", Normed(middle, MiddleNorm.Whole), see);
+        var halves = _gateUp.Forward(m, simulated?.Inputs).chunk(2, -1);
+        var product = See("mlp", F.silu(See("mlp.gate_proj", halves[0], see)) * See("mlp.up_proj", halves[1], see), see);
+        return See("mlp.down_proj", middle.Plus(_down.Forward(product, simulated?.Inputs)), see);
     }
 
     /// <summary>x / sqrt(mean(x^2) + epsilon) * weight, over the last dimension, in the weight's type.</summary>
@@ -138,6 +142,12 @@ public sealed class DecoderBlock : IDisposable
     {
         foreach (var parameter in Parameters) parameter.Tensor.Dispose();
         foreach (var (leaf, _) in Leaves) leaf.Dispose();
+    }
+
+    private static Tensor See(string type, Tensor output, Action<string, Tensor>? see)
+    {
+        see?.Invoke(type, output);
+        return output;
     }
 
     private Tensor Normed(Tensor x, Tensor weight) => RmsNorm(x, weight, _config.RmsNormEpsilon);

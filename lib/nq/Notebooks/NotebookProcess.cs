@@ -68,7 +68,8 @@ internal static class NotebookProcess
         string host = Path.Combine(Path.GetDirectoryName(assembly)!, OperatingSystem.IsWindows() ? "nq.exe" : "nq");
         string[] arguments = [CommandName, handle];
         var (file, all) = File.Exists(host) ? (host, arguments) : (Path.GetFileNameWithoutExtension(program) == "dotnet" ? program : "dotnet", [assembly, .. arguments]);
-        return Process.Start(new ProcessStartInfo(file, all) { RedirectStandardInput = true, UseShellExecute = false })!;
+        // A lesson lives for seconds, most of them the compiler's: code that is counted first to be compiled better later does not pay here.
+        return Process.Start(new ProcessStartInfo(file, all) { RedirectStandardInput = true, UseShellExecute = false, Environment = { ["DOTNET_TieredPGO"] = "0" } })!;
     }
 
     private static async Task EndAsync(Process process)

@@ -1,5 +1,6 @@
 using System.Text.Json;
 using NeuronQuant.Evaluation;
+using NeuronQuant.Methods;
 using NeuronQuant.Models;
 using NeuronQuant.Tokenization;
 using NeuronQuant.Quantization;
@@ -8,11 +9,11 @@ using NeuronQuant.Tests.Models;
 using NeuronQuant.Tuning;
 using Xunit;
 
-namespace NeuronQuant.Tests.Tuning;
+namespace NeuronQuant.Tests.Methods;
 
 /// <summary>The rows of the blog's table on the demo model at three bits: what differs between them, and that learning helps where nobody learned.</summary>
 [Collection("notebooks")] // nq compare takes over the console as well.
-public sealed class QuantizationMethodTests
+public sealed class ComparedRowsTests
 {
     private const string Kept = "layers.1.self_attn";
     private static readonly string Model = Repository.PathOf("data", "demo-model"), Texts = Repository.PathOf("data", "demo-calibration.jsonl");
@@ -41,21 +42,22 @@ public sealed class QuantizationMethodTests
     public void The_rows_differ_in_integers_and_in_what_is_kept_and_in_nothing_else()
     {
         var engine = EngineModel.Load(Model);
-        var methods = QuantizationMethods.Of(engine.Model, Grid.Nxd(3), [Kept], Calibration(engine, 4), TuningRecipe.Light with { Iterations = 2 });
-        Assert.Equal(["all", "AutoRound", "selective", "AutoRound + selective", "GPTQ"], methods.Select(method => method.Name));
-        var made = methods.ToDictionary(method => method.Name, method => method.Make());
+        var learned = new AutoRoundMethod(TuningRecipe.Light with { Iterations = 2 });
+        var rows = new[] { "rtn", "autoround", "selective", "autoround+selective", "gptq" }.Select(name => MethodRegistry.Parse(name, learned)).ToArray();
+        var grids = rows.ToDictionary(row => row.Name, row => ModelGrids.Of(engine.Model.Config, Grid.Nxd(3), row.Selective ? [Kept] : []));
+        var made = rows.ToDictionary(row => row.Name, row => row.Method.Apply(engine.Model, grids[row.Name], new MethodInput(Calibration(engine, 4))).ToModel());
         foreach (var (name, model) in made)
         {
-            Assert.Equal(made["all"].Head.Weight.ToArray(), model.Head.Weight.ToArray());
+            Assert.Equal(made["rtn"].Head.Weight.ToArray(), model.Head.Weight.ToArray());
             Assert.Equal(engine.Model.Embedding.ToArray(), model.Embedding.ToArray());
             float[] query = model.Blocks[1]["self_attn.q_proj"].Weight.ToArray(), original = engine.Model.Blocks[1]["self_attn.q_proj"].Weight.ToArray();
             Assert.Equal(name.Contains("selective", StringComparison.Ordinal), query.SequenceEqual(original));
             Assert.True(query.Take(model.Config.HiddenSize).Distinct().Count() <= 7 || query.SequenceEqual(original)); // -3 to 3 times one scale.
-            Assert.Equal(name is "all" or "selective", model.Blocks[0]["mlp.up_proj"].Weight.Values.SequenceEqual(made["all"].Blocks[0]["mlp.up_proj"].Weight.Values));
+            Assert.Equal(name is "rtn" or "selective", model.Blocks[0]["mlp.up_proj"].Weight.Values.SequenceEqual(made["rtn"].Blocks[0]["mlp.up_proj"].Weight.Values));
         }
         double weights = engine.Model.Blocks.SelectMany(block => block.Linears).Append(engine.Model.Head).Sum(linear => (double)linear.Out * linear.In);
         double kept = engine.Model.Blocks[1].Linears.Take(4).Sum(linear => (double)linear.Out * linear.In);
-        Assert.Equal([3, 3, 3 + 13 * kept / weights, 3 + 13 * kept / weights, 3], methods.Select(method => method.AverageBits));
+        Assert.Equal([3, 3, 3 + 13 * kept / weights, 3 + 13 * kept / weights, 3], rows.Select(row => ModelGrids.AverageBits(engine.Model, grids[row.Name])));
     }
 
     [Theory]
@@ -66,8 +68,7 @@ public sealed class QuantizationMethodTests
         var model = TestModels.Random(TestModels.Config(tied: tied));
         int[][] texts = [TestModels.Tokens(12, 1), TestModels.Tokens(12, 2)];
         var chosen = BudgetSelection.ByAverageBits(ModelScores.Profile(model), ModelScores.Divergence(model, texts), 10).Selection;
-        var calibration = CalibrationSet.Of(texts, 12);
-        double bits = QuantizationMethods.Of(model, Grid.Nxd(), chosen.Entries, calibration)[2].AverageBits;
+        double bits = ModelGrids.AverageBits(model, ModelGrids.Of(model.Config, Grid.Nxd(), chosen.Entries));
         Assert.Equal(chosen.AverageBits, bits, 1e-9);
         Assert.InRange(bits, 8.01, 10);
     }
