@@ -8,7 +8,7 @@ namespace NeuronQuant.Models;
 /// <remarks>
 /// middle = x + o(attention(rope(q(n)), rope(k(n)), v(n))) with n = norm(x);   y = middle + down(silu(gate(m)) * up(m)) with m = norm(middle)
 /// Qwen3 norms each head of q and of k before it is turned. The stream x is float32 in any weight type: sums of many small terms.
-/// A block stands alone, which is what tuning one block at a time needs.
+/// A block stands alone, which is what tuning one block at a time needs. What a half makes on its way is freed at its end, unless a graph holds it.
 /// </remarks>
 public sealed class DecoderBlock : IDisposable
 {
@@ -114,23 +114,25 @@ public sealed class DecoderBlock : IDisposable
     internal Tensor Attend(Tensor x, Positions positions, KeyValueCache? cache = null, Action<string, Tensor>? see = null, Simulation? simulated = null)
     {
         long texts = x.shape[0], length = x.shape[1], size = _config.HeadSize, heads = _config.HeadCount, keyHeads = _config.KeyValueHeadCount;
+        var mask = positions.Mask(_config.SlidingWindowOf(Layer)); // Made once for all layers, so it outlives this one.
+        using var scope = NewDisposeScope();
         var n = See("input_layernorm", Normed(x, InputNorm.Whole), see);
         var parts = _queryKeyValue.Forward(n, simulated?.Inputs).view(texts, length, heads + 2 * keyHeads, size).split([heads + keyHeads, keyHeads], 2);
         var turned = RotaryEmbedding.Turn(HeadNorms(parts[0]), positions.Angles).split([heads, keyHeads], 2);
         var (q, k, v) = (See("self_attn.q_proj", turned[0], see), See("self_attn.k_proj", turned[1], see), See("self_attn.v_proj", parts[1], see));
         if (cache is not null) (k, v) = cache.Append(Layer, k, v);
-        var mask = positions.Mask(_config.SlidingWindowOf(Layer));
         var mixed = See("self_attn", simulated?.Cache is { } stored ? Attention.MixStored(q, k, v, mask, stored, simulated.Fresh) : Attention.Mix(q, k, v, mask), see);
-        return See("self_attn.o_proj", x.Plus(_output.Forward(mixed, simulated?.Inputs)), see);
+        return See("self_attn.o_proj", x.Plus(_output.Forward(mixed, simulated?.Inputs)), see).MoveToOuterDisposeScope();
     }
 
     /// <summary>y = middle + down(silu(gate(m)) * up(m)): the second half.</summary>
     internal Tensor Feed(Tensor middle, Action<string, Tensor>? see = null, Simulation? simulated = null)
     {
+        using var scope = NewDisposeScope();
         var m = See("post_attention_layernorm", Normed(middle, MiddleNorm.Whole), see);
         var halves = _gateUp.Forward(m, simulated?.Inputs).chunk(2, -1);
         var product = See("mlp", F.silu(See("mlp.gate_proj", halves[0], see)) * See("mlp.up_proj", halves[1], see), see);
-        return See("mlp.down_proj", middle.Plus(_down.Forward(product, simulated?.Inputs)), see);
+        return See("mlp.down_proj", middle.Plus(_down.Forward(product, simulated?.Inputs)), see).MoveToOuterDisposeScope();
     }
 
     /// <summary>x / sqrt(mean(x^2) + epsilon) * weight, over the last dimension, in the weight's type.</summary>
