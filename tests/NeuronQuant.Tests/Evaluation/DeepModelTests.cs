@@ -24,10 +24,10 @@ public class DeepModelTests
         var engine = EngineModel.Load(Folder);
         Assert.Equal((12, 1024), (engine.Model.Config.LayerCount, engine.Model.Config.MaxPositionEmbeddings));
         var task = WordProblemTask.Demo(DemoTask.Generate(DemoPart.HeldOut, DemoTask.GradingSeed, 60).Select(problem => problem.Problem));
-        Assert.InRange((await Evaluator.Run(task, engine, cancellation: TestContext.Current.CancellationToken)).Main.Right, 42, 60); // 84 % of 1000.
+        Assert.InRange((await Evaluator.Run(task, engine, cancellation: TestContext.Current.CancellationToken)).Main.Right, 54, 60); // 96.8 % of 1000.
         var documents = new DemoDocuments(engine.Tokenizer, 99, DemoPart.HeldOut);
-        var asked = Enumerable.Range(0, 40).Select(_ => documents.Recall(200)).ToArray();
+        var asked = Enumerable.Range(0, 40).Select(_ => documents.Recall(700)).ToArray();
         int found = Scoring.Of(engine.Model, [.. asked.Select(one => (one.Ids, one.Ids.Length - one.AnswerLength))]).Count(score => score.IsGreedy);
-        Assert.InRange(found, 15, 40); // By guessing: one of ninety.
+        Assert.InRange(found, 36, 40); // All were found; by guessing it is one of ninety.
     }
 }
