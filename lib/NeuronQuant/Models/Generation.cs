@@ -20,7 +20,7 @@ public static class Generation
     /// <param name="model">the model</param>
     /// <param name="prompts">token ids of each prompt, at least one</param>
     /// <param name="options">length, stops and sampling; null for greedy</param>
-    /// <param name="batch">texts at a time</param>
+    /// <param name="batch">texts at a time, at most</param>
     /// <param name="cancellation">checked at each step</param>
     /// <returns>the new tokens of each prompt; a text also ends where the model's context does</returns>
     /// <exception cref="ModelException">a prompt is empty, longer than the context, or not of the vocabulary</exception>
@@ -31,7 +31,9 @@ public static class Generation
         ArgumentNullException.ThrowIfNull(prompts);
         options ??= new GenerationOptions();
         var results = new int[prompts.Count][];
-        Torch.ForEach(model.Config.HiddenSize, [.. Enumerable.Range(0, prompts.Count).OrderBy(i => prompts[i].Length).Chunk(batch)], some =>
+        // Parts of one size, and of a small model at least two, which then go side by side.
+        int parts = Math.Max((prompts.Count + batch - 1) / batch, model.Config.HiddenSize < Torch.Small ? 2 : 1), size = Math.Max(1, (prompts.Count + parts - 1) / parts);
+        Torch.ForEach(model.Config.HiddenSize, [.. Enumerable.Range(0, prompts.Count).OrderBy(i => prompts[i].Length).Chunk(size)], some =>
         {
             Text[] texts = [.. some.Select(i => new Text(i, prompts[i], new RandomNumbers(options.Seed + (ulong)i)))];
             Torch.Run(() => Continue(model, texts, options, cancellation));
