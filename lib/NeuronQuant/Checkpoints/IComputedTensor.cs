@@ -21,8 +21,13 @@ internal interface IComputedTensor
     /// <summary>Why the codes cannot be held one by one against int8 codes with one scale a row, in words; null when they can.</summary>
     string? WhyNoIntegers { get; }
 
-    /// <summary>sign(scale) * (code - zero point) of one row: equal where two stores hold the same integers, whatever the scale's sign.</summary>
+    /// <summary>Why NxDI cannot hold the codes as they are, int8 with one scale a row and no zero point, in words; null when it can.</summary>
+    string? WhyNotOnNeuron { get; }
+
+    /// <summary>
+    /// code - zero point of one row, and returns its scale in float32, to which BF16 and F16 widen exactly. Only where codes can be compared.
+    /// </summary>
     /// <param name="row">output channel</param>
-    /// <param name="destination">as many as there are columns</param>
-    void ReadIntegers(int row, Span<int> destination);
+    /// <param name="integers">as many as there are columns</param>
+    float ReadRow(int row, Span<int> integers);
 }

@@ -15,6 +15,8 @@ internal sealed record Packing(int Bits, int Group, bool MayBeReordered, bool Ze
 /// </summary>
 internal sealed class PackedTensor : IComputedTensor
 {
+    private const byte SymmetricZero = 128; // Of 8 bits: 2^(b-1), so that code - zero point is an int8.
+
     private readonly Checkpoint _stored;
     private readonly Packing _packing;
     private readonly TensorInfo _zeros, _scales;
@@ -71,13 +73,17 @@ internal sealed class PackedTensor : IComputedTensor
     public string? WhyNoIntegers => _packing.Bits != 8 ? $"its codes have {_packing.Bits} bits"
         : Groups > 1 ? $"a row has a scale for every {_group} columns" : null;
 
-    public void ReadIntegers(int row, Span<int> destination)
+    public string? WhyNotOnNeuron => WhyNoIntegers
+        ?? (_scaling.Value.Zeros.AsSpan().ContainsAnyExcept(SymmetricZero) ? "it has zero points, and NxDI computes scale * code"
+            : _scaling.Value.Scales.Contains(0) ? "a scale is 0" : null);
+
+    public float ReadRow(int row, Span<int> integers)
     {
         var words = PackedIntegers.Words(_stored, Code);
         var (scales, zeros) = _scaling.Value;
-        int sign = MathF.Sign(scales[row]);
-        for (int column = 0; column < destination.Length; column++)
-            destination[column] = sign * (PackedIntegers.Weight(words, _rows, row, column, _packing.Bits) - zeros[row]);
+        for (int column = 0; column < integers.Length; column++)
+            integers[column] = PackedIntegers.Weight(words, _rows, row, column, _packing.Bits) - zeros[row];
+        return scales[row];
     }
 
     private string? Obstacle()

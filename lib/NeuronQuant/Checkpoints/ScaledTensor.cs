@@ -86,11 +86,14 @@ internal sealed class ScaledTensor : IComputedTensor
         : _blockColumns < _columns ? $"a row has a scale for every {_blockColumns} columns" : null;
 
     /// <inheritdoc/>
-    public void ReadIntegers(int row, Span<int> destination)
+    public string? WhyNotOnNeuron => WhyNoIntegers ?? (_scales.Value.Contains(0) ? "a scale is 0" : null);
+
+    /// <inheritdoc/>
+    public float ReadRow(int row, Span<int> integers)
     {
-        var codes = _stored.Bytes(Code, row * _columns, destination.Length);
-        int sign = MathF.Sign(_scales.Value[row / _blockRows]);
-        for (int i = 0; i < destination.Length; i++) destination[i] = sign * (sbyte)codes[i];
+        var codes = _stored.Bytes(Code, row * _columns, integers.Length);
+        for (int i = 0; i < integers.Length; i++) integers[i] = (sbyte)codes[i];
+        return _scales.Value[row / _blockRows];
     }
 
     private static (long Rows, long Columns)? BlockOf(TensorInfo code, TensorInfo scale, (int Rows, int Columns)? declared)

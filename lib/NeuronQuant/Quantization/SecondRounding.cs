@@ -33,11 +33,13 @@ public static class SecondRounding
 {
     /// <summary>Writes the weight as bf16, lets NxDI's arithmetic quantize it again, and compares the codes.</summary>
     /// <exception cref="QuantizationException">the weight has fewer than 8 bits: NxDI would store 8</exception>
-    public static SecondRoundingResult Replay(QuantizedWeight intended)
+    public static SecondRoundingResult Replay(QuantizedWeight intended) => Compare(intended, ByNxdi(intended));
+
+    /// <summary>What NxDI makes of the weight's bf16 values.</summary>
+    internal static QuantizedWeight ByNxdi(QuantizedWeight intended)
     {
         var file = WeightMatrix.OfBf16(intended.Name, intended.DequantizeBf16(), intended.Rows, intended.Columns);
-        var grid = Grid.OfNxdi(intended.Grid.Format, intended.Granularity);
-        return Compare(intended, RoundToNearest.Quantize(file, grid, intended.Granularity));
+        return RoundToNearest.Quantize(file, Grid.OfNxdi(intended.Grid.Format, intended.Granularity), intended.Granularity);
     }
 
     /// <summary>Counts the codes in which two quantizations of the same weight differ.</summary>

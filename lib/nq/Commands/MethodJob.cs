@@ -52,10 +52,12 @@ internal static class MethodJob
                 source_bytes = source.ByteCount,
                 bytes = written.ByteCount,
                 kept = plan.Kept.Select(module => module.Name),
+                source_integers = IntegerOutput.Document(record.SourceIntegers),
             });
             return 0;
         }
         foreach (string note in plan.Notes.Except(CheckpointNotes.Of(source))) CommandOutput.Note(note);
+        IntegerOutput.Say(record.SourceIntegers);
         CommandOutput.Note($"calibration: {origin}. Seed {method.Seed}.");
         if (grid.WhyNotOnNeuron is { } why) CommandOutput.Note($"values of the grid '{grid}' in a bf16 folder: for measuring, since {why}.");
         if (made.Folds.Count > 0)

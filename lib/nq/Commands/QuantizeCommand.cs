@@ -54,7 +54,6 @@ internal static class QuantizeCommand
         var record = CommandOutput.WithProgress("quantizing",
             progress => NeuronCheckpoint.Write(source, output, plan, kind, grid, overwrite, progress, cancellation), cancellation);
         using var written = Checkpoint.OpenStored(output);
-        var imported = grid?.WhyNotOnNeuron is null && format == Format.Int8 ? Imported(source, output, plan, cancellation) : null;
         if (json)
         {
             CommandOutput.Json(new
@@ -64,17 +63,17 @@ internal static class QuantizeCommand
                 source_bytes = source.ByteCount,
                 bytes = written.ByteCount,
                 kept = plan.Kept.Select(module => module.Name),
-                source_integers = Document(imported),
+                source_integers = IntegerOutput.Document(record.SourceIntegers),
             });
             return 0;
         }
-        if (imported is not null) CommandOutput.Note(imported.ToString());
+        IntegerOutput.Say(record.SourceIntegers);
         foreach (string note in plan.Notes.Except(CheckpointNotes.Of(source))) CommandOutput.Note(note);
         if (grid?.WhyNotOnNeuron is { } reason)
             CommandOutput.Note($"values of the grid '{grid}' in a bf16 folder: for measuring, since {reason}.");
         else if (grid is not null)
             CommandOutput.Note($"the grid '{grid}' does not survive NxDI's second rounding: run nq audit {model} {output} for the count.");
-        string what = $"{record.QuantizationDtype} {record.QuantizationType}, layout {record.Layout}, grid {record.WholeGrid}";
+        string what = $"{record.QuantizationDtype} {record.QuantizationType}, layout {record.Layout}, {record.Codes}";
         Say($"{output}: {what}", plan, source, written);
         return 0;
     }
@@ -89,17 +88,16 @@ internal static class QuantizeCommand
         var record = CommandOutput.WithProgress("quantizing",
             progress => GpuCheckpoint.Write(source, output, plan, layout, grid, overwrite, progress, cancellation), cancellation);
         using var written = Checkpoint.OpenStored(output);
-        var imported = record.Grid.WhyNotOnNeuron is null ? Imported(source, output, plan, cancellation) : null;
         if (json)
         {
             CommandOutput.Json(new
             {
                 record.Layout,
-                grid = record.Grid.ToString(),
+                record.Codes,
                 record.Weights,
                 record.IntegersChanged,
-                modules = record.Modules.Select(Document),
-                source_integers = Document(imported),
+                modules = record.Modules.Select(IntegerOutput.Document),
+                source_integers = IntegerOutput.Document(record.SourceIntegers),
                 source_bytes = source.ByteCount,
                 bytes = written.ByteCount,
                 kept = plan.Kept.Select(module => module.Name),
@@ -109,26 +107,15 @@ internal static class QuantizeCommand
         if (addHead) CommandOutput.Note("lm_head stays in bf16: vLLM does not quantize the head in this layout.");
         if (layout == GpuLayout.CompressedTensors)
             CommandOutput.Note("vLLM runs int-quantized with activations in int8, too. For weights alone give --layout auto-round.");
-        if (imported is not null) CommandOutput.Note(imported.ToString());
+        IntegerOutput.Say(record.SourceIntegers);
+        if (record.SourceIntegers?.ScalesChanged > 0 && layout == GpuLayout.AutoRound)
+            CommandOutput.Note("auto-round's layout holds scales in float16: those of the source that have more bits were rounded.");
         if (record.IntegersChanged > 0)
-            CommandOutput.Note($"read by value and rounded by NxDI, {record.IntegersChanged} of {record.Weights} integers would change: "
-                + "for Inferentia write layout nxd from the original.");
-        Say($"{output}: layout {record.Layout}, grid {record.Grid}", plan, source, written);
+            CommandOutput.Note($"read by value and rounded by NxDI, {record.IntegersChanged} of {record.Weights} integers would change; "
+                + $"nq quantize {output} takes codes and scales over as they are.");
+        Say($"{output}: layout {record.Layout}, {record.Codes}", plan, source, written);
         return 0;
     }
-
-    // What became of the integers of a source that was quantized already.
-    private static IntegerChanges? Imported(Checkpoint source, string output, QuantizationPlan plan, CancellationToken cancellation)
-    {
-        if (source.Scheme is not { IsQuantized: true }) return null;
-        using var values = Checkpoint.Open(output);
-        return IntegerChanges.Between(source, values, plan, cancellation);
-    }
-
-    private static object? Document(IntegerChanges? changes) => changes is null ? null
-        : new { changes.Weights, changes.Changed, modules = changes.Modules.Select(Document) };
-
-    private static object Document(ModuleIntegers module) => new { module = module.Module.Name, module.Weights, module.Changed, module.WhyNotCompared };
 
     private static void Say(string what, QuantizationPlan plan, Checkpoint source, Checkpoint written)
     {

@@ -80,10 +80,12 @@ internal sealed class TuningJob : IDisposable
                 source_bytes = Source.ByteCount,
                 bytes = written.ByteCount,
                 kept = Plan.Kept.Select(module => module.Name),
+                source_integers = IntegerOutput.Document(record.SourceIntegers),
             });
             return;
         }
         foreach (string note in Plan.Notes.Except(CheckpointNotes.Of(Source))) CommandOutput.Note(note);
+        IntegerOutput.Say(record.SourceIntegers);
         CommandOutput.Note($"calibration: {Origin}; computed in {Request.Place} with {Torch.Threads} threads.");
         if (record.IntegersChanged > 0)
             CommandOutput.Note(FormattableString.Invariant(

@@ -11,8 +11,8 @@ using Xunit;
 namespace NeuronQuant.Tests.Neuron;
 
 /// <summary>
-/// The integers that change between a GPU's formats and NxDI's, both ways. What should change is counted here in plain loops: their codes, their value
-/// in bf16, and NxDI's rounding of it.
+/// Integers between a GPU's formats and NxDI's, both ways: what is taken over is compared byte by byte with files that this test writes by the published
+/// layouts, or that numpy packed; what is rounded again is counted here in plain loops: their codes, their value in bf16, and NxDI's rounding of it.
 /// </summary>
 [Collection("notebooks")] // They take over the console as well.
 public sealed class IntegerChangesTests : IDisposable
@@ -94,20 +94,90 @@ public sealed class IntegerChangesTests : IDisposable
     private static Dictionary<string, long?> Counts(JsonElement modules) => modules.EnumerateArray().ToDictionary(module => module.GetProperty("module").GetString()!,
         module => module.GetProperty("changed").ValueKind == JsonValueKind.Null ? (long?)null : module.GetProperty("changed").GetInt64());
 
+    // name without "model." -> bytes in hexadecimal, scales widened to float32 by hand
+    private static Dictionary<string, string> Stored(string folder, Func<TensorInfo, bool> which)
+    {
+        using var stored = Checkpoint.OpenStored(folder);
+        return stored.Tensors.Where(which).ToDictionary(
+            tensor => tensor.Name.Replace("model.", "", StringComparison.Ordinal).Replace("weight_scale", "scale", StringComparison.Ordinal),
+            tensor =>
+            {
+                byte[] bytes = stored.Bytes(tensor, 0, (int)tensor.ByteCount).ToArray();
+                return Convert.ToHexString(tensor.Type switch
+                {
+                    TensorType.BF16 => MemoryMarshal.AsBytes(MemoryMarshal.Cast<byte, ushort>(bytes).ToArray()
+                        .Select(code => BitConverter.UInt32BitsToSingle((uint)code << 16)).ToArray().AsSpan()).ToArray(),
+                    TensorType.F16 => MemoryMarshal.AsBytes(MemoryMarshal.Cast<byte, Half>(bytes).ToArray()
+                        .Select(half => (float)half).ToArray().AsSpan()).ToArray(),
+                    _ => bytes,
+                });
+            });
+    }
+
+    private static bool IsCode(TensorInfo tensor) => tensor.Type == TensorType.I8;
+
+    private static bool IsScale(TensorInfo tensor) => tensor.Name.EndsWith("scale", StringComparison.Ordinal);
+
     [Theory]
     [InlineData("nxd")]
-    [InlineData("fake")]
-    [InlineData("auto-round")]
     [InlineData("compressed-tensors")]
-    public async Task Import_of_theirs_counts_the_integers_that_change(string layout)
+    [InlineData("auto-round")]
+    public async Task Int8_codes_and_scales_of_theirs_are_taken_over_byte_for_byte(string layout)
+    {
+        Theirs(_files.PathOf("theirs"));
+        var (json, _) = await Quantize(_files.PathOf("theirs"), _files.PathOf("ours"), "--layout", layout, "--keep", "lm_head");
+        var changes = json.GetProperty("source_integers");
+        Assert.Equal((0, 0), (changes.GetProperty("changed").GetInt64(), changes.GetProperty("scales_changed").GetInt64()));
+        Assert.All(Counts(changes.GetProperty("modules")).Values, count => Assert.Equal(0, count));
+        string back = _files.PathOf("ours");
+        if (layout == "auto-round") // bf16 scales fit into its float16; read back through our other layout.
+            await Quantize(back, back = _files.PathOf("back"), "--layout", "compressed-tensors");
+        Assert.Equal(Stored(_files.PathOf("theirs"), IsCode), Stored(back, IsCode));
+        Assert.Equal(Stored(_files.PathOf("theirs"), IsScale), Stored(back, IsScale));
+        if (layout != "nxd") return;
+        var audit = await Nq.Run(["audit", _files.PathOf("theirs"), back]);
+        Assert.True(audit.Code == 0, audit.Output);
+        Assert.Contains("the source's own codes and scales", audit.Output, StringComparison.Ordinal);
+        var said = await Nq.Run(["quantize", _files.PathOf("theirs"), "--out", _files.PathOf("again")]);
+        Assert.Contains($"0 of {changes.GetProperty("weights").GetInt64()} integers of the source", said.Error, StringComparison.Ordinal);
+        Assert.Contains("layout nxd, the source's own codes and scales", said.Output, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public async Task The_audit_finds_one_code_and_one_scale_that_are_not_the_sources()
+    {
+        Theirs(_files.PathOf("theirs"));
+        await Quantize(_files.PathOf("theirs"), _files.PathOf("ours"));
+        string file = _files.PathOf("ours/model.safetensors");
+        byte[] bytes = File.ReadAllBytes(file);
+        using (var written = Checkpoint.OpenStored(file))
+        {
+            bytes[written["layers.1.mlp.up_proj.weight"].Offset] ^= 1;
+            bytes[written["layers.2.self_attn.o_proj.scale"].Offset] ^= 1;
+        }
+        File.WriteAllBytes(file, bytes);
+        var (code, output, _) = await Nq.Run(["audit", _files.PathOf("theirs"), _files.PathOf("ours")]);
+        Assert.Equal(1, code);
+        Assert.Contains("1 integers changed, 2 findings", output, StringComparison.Ordinal);
+    }
+
+    [Theory]
+    [InlineData("--layout fake", "a bf16 file")]
+    [InlineData("--method clip", "clip was asked for")]
+    [InlineData("--grid half --layout auto-round", "the grid 'half' was asked for")]
+    [InlineData("--layout auto-round --bits 4", "the grid 'nxd, 4 bits' was asked for")]
+    [InlineData("--type per_tensor_symmetric", "int8 per_tensor_symmetric was asked for")]
+    public async Task What_is_asked_for_otherwise_is_rounded_again_and_says_why(string options, string why)
     {
         var expected = Theirs(_files.PathOf("theirs"));
         Assert.All(expected, pair => Assert.True(pair.Value > 0, pair.Key));
-        var changes = (await Quantize(_files.PathOf("theirs"), _files.PathOf("ours"), "--layout", layout)).Json.GetProperty("source_integers");
-        Assert.Equal(expected.ToDictionary(pair => pair.Key, pair => (long?)pair.Value), Counts(changes.GetProperty("modules")));
-        Assert.Equal(expected.Values.Sum(), changes.GetProperty("changed").GetInt64());
-        var said = await Nq.Run(["quantize", _files.PathOf("theirs"), "--out", _files.PathOf("again"), "--layout", layout]);
-        Assert.Contains($"{expected.Values.Sum()} of {changes.GetProperty("weights").GetInt64()} integers of the source", said.Error, StringComparison.Ordinal);
+        var changes = (await Quantize(_files.PathOf("theirs"), _files.PathOf("ours"), options.Split(' '))).Json.GetProperty("source_integers");
+        Assert.All(changes.GetProperty("modules").EnumerateArray(),
+            module => Assert.Contains(why, module.GetProperty("why_not_kept").GetString(), StringComparison.Ordinal));
+        if (options.Contains("fake", StringComparison.Ordinal))
+            Assert.Equal(expected.ToDictionary(pair => pair.Key, pair => (long?)pair.Value), Counts(changes.GetProperty("modules")));
+        else if (options.Contains("bits", StringComparison.Ordinal)) Assert.All(Counts(changes.GetProperty("modules")).Values, count => Assert.Null(count));
+        else Assert.True(changes.GetProperty("changed").GetInt64() > 0);
     }
 
     [Theory]
@@ -115,7 +185,7 @@ public sealed class IntegerChangesTests : IDisposable
     [InlineData("compressed-tensors", "half")]
     [InlineData("auto-round", "nxd")]
     [InlineData("auto-round", "autoround")] // Negative scales.
-    public async Task Export_of_ours_and_the_way_back_count_the_same(string layout, string name)
+    public async Task Export_of_ours_counts_what_NxDI_would_change_and_the_way_back_changes_nothing(string layout, string name)
     {
         var export = (await Quantize(Model, _files.PathOf("gpu"), "--layout", layout, "--grid", name)).Json;
         Assert.Equal(JsonValueKind.Null, export.GetProperty("source_integers").ValueKind); // The source has none.
@@ -139,7 +209,18 @@ public sealed class IntegerChangesTests : IDisposable
         Assert.Equal(expected.Values.Sum(), export.GetProperty("integers_changed").GetInt64());
         Assert.Equal(name == "nxd", expected.Values.Sum() == 0);
         var back = (await Quantize(_files.PathOf("gpu"), _files.PathOf("back"))).Json.GetProperty("source_integers");
-        Assert.Equal(expected, Counts(back.GetProperty("modules")));
+        Assert.Equal((0, 0), (back.GetProperty("changed").GetInt64(), back.GetProperty("scales_changed").GetInt64()));
+        using (var source = Checkpoint.Open(Model))
+        using (var written = Checkpoint.OpenStored(_files.PathOf("back")))
+            foreach (string module in expected.Keys)
+            {
+                var codes = RoundToNearest.Quantize(WeightMatrix.Of(source, source[$"model.{module}.weight"]), Grid.Parse(name));
+                Assert.Equal(codes.Codes, written.Bytes(written[$"{module}.weight"], 0, codes.Codes.Length).ToArray());
+                float[] scales = layout == "auto-round" ? [.. codes.Scales.Select(scale => (float)(Half)scale)] : codes.Scales;
+                Assert.Equal(MemoryMarshal.AsBytes(scales.AsSpan()).ToArray(), written.Bytes(written[$"{module}.scale"], 0, 4 * scales.Length).ToArray());
+            }
+        await Quantize(_files.PathOf("gpu"), _files.PathOf("gpu2"), "--layout", layout); // And out again: the same file.
+        Assert.Equal(File.ReadAllBytes(_files.PathOf("gpu/model.safetensors")), File.ReadAllBytes(_files.PathOf("gpu2/model.safetensors")));
     }
 
     [Fact]
@@ -150,24 +231,65 @@ public sealed class IntegerChangesTests : IDisposable
         var changes = json.GetProperty("source_integers");
         Assert.Equal((0, 0), (changes.GetProperty("weights").GetInt64(), changes.GetProperty("changed").GetInt64()));
         Assert.All(Counts(changes.GetProperty("modules")).Values, count => Assert.Null(count));
-        Assert.Contains("4 bits", changes.GetProperty("modules")[0].GetProperty("why_not_compared").GetString(), StringComparison.Ordinal);
+        Assert.Contains("4 bits", changes.GetProperty("modules")[0].GetProperty("why_not_kept").GetString(), StringComparison.Ordinal);
         Assert.Contains("read from int4", error, StringComparison.Ordinal);
         var said = await Nq.Run(["quantize", _files.PathOf("gpu"), "--out", _files.PathOf("again")]);
-        Assert.Contains("the source's integers were not compared: 21 modules cannot be", said.Error, StringComparison.Ordinal);
+        Assert.Contains("the source's integers were not compared: 21 of 21 modules were rounded again, layers.0.self_attn.q_proj since its codes have 4 bits", said.Error, StringComparison.Ordinal);
+    }
+
+    // numpy packed these (tests/python/make_packed_golden.py): scales of both signs, and zero points that are no 128.
+    [Theory]
+    [InlineData("auto-round int8, a scale a row", null, true)]
+    [InlineData("auto-round int8, a scale a row", "zero", false)]
+    [InlineData("auto-round int8, a scale a row", "scale", false)]
+    [InlineData("GPTQ, 4 bits in groups", null, false)]
+    public void Words_that_numpy_packed_come_out_as_its_codes_and_are_packed_to_the_same_words(string name, string? change, bool kept)
+    {
+        var golden = JsonNode.Parse(File.ReadAllText(Repository.PathOf("tests", "NeuronQuant.Tests", "Golden", "packed_weights.json")))!["cases"]!
+            .AsArray().Single(entry => (string)entry!["name"]! == name)!;
+        byte[] Part(string part) => Convert.FromBase64String((string)golden[part]!);
+        int rows = (int)golden["rows"]!, columns = (int)golden["columns"]!, groups = (int)golden["groups"]!, perWord = 32 / (int)golden["config"]!["bits"]!;
+        byte[] zeros = Part("qzeros"), scales = Part("scales");
+        if (change == "zero") zeros[3] = 99;
+        if (change == "scale") (scales[2], scales[3]) = (0, 0);
+        (string Name, TensorType Type, long[] Shape, byte[] Bytes)[] parts =
+        [
+            ("qweight", TensorType.I32, [columns / perWord, rows], Part("qweight")), ("qzeros", TensorType.I32, [groups, rows / perWord], zeros),
+            ("scales", TensorType.F16, [groups, rows], scales), ("g_idx", TensorType.I32, [columns], Part("g_idx")),
+        ];
+        const string module = "model.layers.0.mlp.up_proj";
+        using (var writer = CheckpointWriter.Create(_files.PathOf("theirs"),
+            parts.Select(part => new TensorDeclaration($"{module}.{part.Name}", part.Type, [.. part.Shape]))))
+        {
+            foreach (var part in parts) writer.Write($"{module}.{part.Name}", part.Bytes);
+            writer.Complete();
+        }
+        File.WriteAllText(_files.PathOf("theirs/config.json"), new JsonObject { ["quantization_config"] = golden["config"]!.DeepClone() }.ToJsonString());
+        using var source = Checkpoint.Open(_files.PathOf("theirs"));
+        var plan = QuantizationPlan.Create(QuantizationPlan.LinearModules(source), tiedHead: false, Format.Int8, Granularity.PerChannelSymmetric, []);
+        var changes = NeuronCheckpoint.Write(source, _files.PathOf("ours"), plan).SourceIntegers!;
+        Assert.Equal(kept, Assert.Single(changes.Modules).WhyNotKept is null);
+        if (!kept) return;
+        using var written = Checkpoint.OpenStored(_files.PathOf("ours"));
+        Assert.Equal(Part("codes").Select(code => (byte)(code ^ 0x80)), written.Bytes(written["layers.0.mlp.up_proj.weight"], 0, rows * columns).ToArray());
+        Assert.Equal(MemoryMarshal.Cast<byte, Half>(scales).ToArray().Select(half => (float)half),
+            MemoryMarshal.Cast<byte, float>(written.Bytes(written["layers.0.mlp.up_proj.scale"], 0, 4 * rows)).ToArray());
+        GpuCheckpoint.Write(source, _files.PathOf("again"), plan, GpuLayout.AutoRound);
+        using var again = Checkpoint.OpenStored(_files.PathOf("again"));
+        foreach (var part in parts) Assert.Equal(part.Bytes, again.Bytes(again[$"{module}.{part.Name}"], 0, part.Bytes.Length).ToArray());
     }
 
     [Fact]
-    public void Modules_that_are_kept_are_left_out_and_another_model_is_refused()
+    public void Modules_that_are_kept_in_bf16_are_left_out_and_a_grid_that_is_given_is_rounded_on()
     {
         var expected = Theirs(_files.PathOf("theirs"));
         using var source = Checkpoint.Open(_files.PathOf("theirs"));
         var plan = QuantizationPlan.Create(source, Format.Int8, modulesToNotConvert: ["layers.0.self_attn", "lm_head"]);
-        NeuronCheckpoint.Write(source, _files.PathOf("ours"), plan);
-        using var written = Checkpoint.Open(_files.PathOf("ours"));
-        var changes = IntegerChanges.Between(source, written, plan);
-        Assert.Equal(expected.Keys.Where(name => !name.StartsWith("layers.0.self_attn", StringComparison.Ordinal)), changes.Modules.Select(module => module.Module.Name));
+        var changes = NeuronCheckpoint.Write(source, _files.PathOf("ours"), plan, grid: Grid.Nxd()).SourceIntegers!;
+        Assert.Equal(expected.Where(pair => !pair.Key.StartsWith("layers.0.self_attn", StringComparison.Ordinal)).Select(pair => (pair.Key, (long?)pair.Value)),
+            changes.Modules.Select(module => (module.Module.Name, module.Changed)));
         Assert.Contains("layers.2.mlp.down_proj", changes.ToDataFrame().ToString(), StringComparison.Ordinal);
-        using var other = Checkpoint.Open(Repository.PathOf("data", "deep-model"));
-        Assert.Contains("made from it", Assert.Throws<QuantizationException>(() => IntegerChanges.Between(source, other, plan)).Message, StringComparison.Ordinal);
+        using var plain = Checkpoint.Open(Model);
+        Assert.Null(NeuronCheckpoint.Write(plain, _files.PathOf("plain"), QuantizationPlan.Create(plain, Format.Int8)).SourceIntegers);
     }
 }

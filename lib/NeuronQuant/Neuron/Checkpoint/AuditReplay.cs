@@ -9,7 +9,7 @@ namespace NeuronQuant.Neuron;
 internal readonly record struct ReplayResult(long Changed, int Scales, long Forbidden);
 
 /// <summary>
-/// The arithmetic of the audit. Codes: NxDI's quantization of the source, compared byte by byte with the file. Fake: the intended codes
+/// The arithmetic of the audit. Codes: NxDI's quantization of the source, or the source's own, compared byte by byte with the file. Fake: the intended codes
 /// (rule R1, or plain rounding on the recorded grid) compared with NxDI's quantization of the bf16 file. On a grid that NxDI cannot load its
 /// second rounding is nobody's intent: there the values of the file are compared with those intended.
 /// </summary>
@@ -35,6 +35,21 @@ internal static class AuditReplay
                 result.Scales + (perChannel ? Differences<float>(scales, Scales(written, storedScale, row, chunk.Rows)) : 0),
                 result.Forbidden + Forbidden(file, plan.Format));
             row += chunk.Rows;
+        }
+        return result;
+    }
+
+    /// <summary>The source's own codes and scales, which were taken over.</summary>
+    public static ReplayResult Own(Checkpoint source, TensorInfo tensor, Checkpoint written, TensorInfo stored, TensorInfo storedScale)
+    {
+        var result = new ReplayResult(0, 0, 0);
+        long row = 0;
+        foreach (var rows in SourceCodes.Chunks(source, tensor))
+        {
+            result = new ReplayResult(
+                result.Changed + Differences<byte>(rows.Codes, written.Bytes(stored, row * rows.Columns, rows.Codes.Length)),
+                result.Scales + Differences<float>(rows.Scales, Scales(written, storedScale, row, rows.Rows)), 0);
+            row += rows.Rows;
         }
         return result;
     }

@@ -33,7 +33,8 @@ public static class CheckpointAudit
         var layout = record?.Layout == "fake" || (record is null && !HasCodes(written)) ? CheckpointLayout.Fake : CheckpointLayout.Nxd;
         var (format, granularity) = record is null ? Guess(written) : (record.Format, record.Granularity);
         var entries = modulesToNotConvert ?? record?.ModulesToNotConvert ?? [];
-        bool tuned = record is not null && record.Method != QuantizationRecord.RoundToNearest;
+        bool ofSource = record?.Method == QuantizationRecord.OfSource;
+        bool tuned = record is not null && !ofSource && record.Method != QuantizationRecord.RoundToNearest;
         var grid = record is null || tuned ? Grid.OfNxdi(format, granularity) : record.WholeGrid;
         if (!TryPlan(source, format, granularity, entries, out var plan, out var refusal))
             return new AuditReport(layout, $"modules_to_not_convert [{string.Join(", ", entries)}]", [], [refusal]);
@@ -61,7 +62,7 @@ public static class CheckpointAudit
                 AuditFloats.CompareFolded(written, keys.Find(tensor)!, digests, findings, cancellation);
             else if (whole && NeuronCheckpoint.IsQuantized(tensor, plan)) changed = chosen?.Find(module) is { } codes
                 ? ReplayChosen(tensor, written, keys, codes, findings, cancellation)
-                : Replay(source, tensor, written, keys, plan, grid, findings, cancellation);
+                : Replay(source, tensor, written, keys, plan, grid, ofSource && SourceCodes.Has(source, tensor), findings, cancellation);
             else if (whole) AuditFloats.Compare(source, tensor, written, keys.Find(tensor)!, findings, cancellation);
             if (linear) modules.Add(new AuditedModule(module, keys.Find(tensor)?.Type.Name() ?? "missing", tensor.ElementCount, changed,
                 NeuronCheckpoint.IsQuantized(tensor, plan)));
@@ -90,12 +91,13 @@ public static class CheckpointAudit
     }
 
     private static long Replay(
-        Checkpoint source, TensorInfo tensor, Checkpoint written, WrittenKeys keys, QuantizationPlan plan, Grid grid, List<AuditFinding> findings,
-            CancellationToken cancellation)
+        Checkpoint source, TensorInfo tensor, Checkpoint written, WrittenKeys keys, QuantizationPlan plan, Grid grid, bool own,
+            List<AuditFinding> findings, CancellationToken cancellation)
     {
         var stored = keys.Find(tensor)!;
         string module = ModuleName.OfTensor(tensor.Name, out _).Name;
-        var result = keys.Layout == CheckpointLayout.Nxd
+        var result = own ? AuditReplay.Own(source, tensor, written, stored, keys.Scale(tensor)!)
+            : keys.Layout == CheckpointLayout.Nxd
             ? AuditReplay.Codes(source, tensor, written, stored, keys.Scale(tensor)!, plan, cancellation)
             : AuditReplay.Fake(source, tensor, written, stored, plan, grid, cancellation);
         if (result.Forbidden > 0)
@@ -107,7 +109,7 @@ public static class CheckpointAudit
                 + $"intended ones, {Cause(keys.Layout, grid)}"));
         if (result.Scales > 0)
             findings.Add(new AuditFinding(AuditDefect.ScalesChanged, module,
-                $"{result.Scales} scales are not NxDI's; the device would multiply by them all the same. Write the folder again."));
+                $"{result.Scales} scales are not {(own ? "the source's" : "NxDI's")}; the device would multiply by them all the same. Write the folder again."));
         return result.Changed;
     }
 
@@ -136,9 +138,9 @@ public static class CheckpointAudit
             : $"because NxDI rounds the grid '{grid.Name}' again on absmax/127. Use --grid nxd, or --layout nxd.";
 
     private static string Describe(QuantizationPlan plan, CheckpointLayout layout, Grid grid, QuantizationRecord? record) =>
-        $"{plan.Format.NxdiName()} {plan.Granularity.NxdiName()}, layout {(layout == CheckpointLayout.Nxd ? "nxd" : "fake")}, grid "
-            + $"{record?.WholeGrid ?? grid}, "
-        + $"{plan.Kept.Count()} modules kept in bf16{(record is null ? ", no record in the folder" : record.Method == QuantizationRecord.RoundToNearest ? "" : $", codes by {record.Method}")}"
+        $"{plan.Format.NxdiName()} {plan.Granularity.NxdiName()}, layout {(layout == CheckpointLayout.Nxd ? "nxd" : "fake")}, "
+            + $"{record?.Codes ?? $"grid {grid}"}, "
+        + $"{plan.Kept.Count()} modules kept in bf16{(record is null ? ", no record in the folder" : record.Method is QuantizationRecord.RoundToNearest or QuantizationRecord.OfSource ? "" : $", codes by {record.Method}")}"
         + (grid.WhyNotOnNeuron is { } reason ? $"; the values were compared, not NxDI's rounding of them: {reason}" : "")
         + (record?.Widths is { } widths ? $", {widths.Count} modules below 8 bits: their values were compared, not NxDI's rounding of them, as Inf2 stores 8 bits" : "");
 

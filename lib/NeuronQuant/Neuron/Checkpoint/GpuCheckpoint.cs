@@ -15,7 +15,13 @@ namespace NeuronQuant.Neuron;
 /// </param>
 public sealed record GpuRecord(string Layout, Grid Grid, long Weights, long? IntegersChanged)
 {
-    /// <summary>The same for each module; empty where the codes are of another width or in groups.</summary>
+    /// <summary>What became of the integers of a source that was quantized before; null for one in floating point.</summary>
+    public IntegerChanges? SourceIntegers { get; init; }
+
+    /// <summary>The grid, or whose the codes are.</summary>
+    public string Codes => SourceIntegers?.Modules.Any(module => module.WhyNotKept is null) is true ? "the source's own codes and scales" : $"grid {Grid}";
+
+    /// <summary>How many codes change so, for each module; empty where the codes are of another width or in groups.</summary>
     public IReadOnlyList<ModuleIntegers> Modules { get; init; } = [];
 }
 
@@ -44,7 +50,8 @@ public static class GpuCheckpoint
     /// <param name="folder">the target; it appears whole or not at all</param>
     /// <param name="plan">int8 per channel, with the head kept, and q, k, v and gate, up alike in each layer</param>
     /// <param name="layout">which of the two</param>
-    /// <param name="grid">null for NxDI's; any symmetric grid of 8 bits, for auto-round also of 4 and in groups</param>
+    /// <param name="grid">null for the source's own codes where they are int8 with a scale a row, and NxDI's grid elsewhere; any symmetric grid of 8
+    /// bits, for auto-round also of 4 and in groups</param>
     /// <param name="overwrite">whether a checkpoint already in the folder may be replaced</param>
     /// <param name="progress">told the weights written and their number</param>
     /// <param name="cancellation">stops the write; the target is then as it was</param>
@@ -54,6 +61,8 @@ public static class GpuCheckpoint
     public static GpuRecord Write(Checkpoint source, string folder, QuantizationPlan plan, GpuLayout layout, Grid? grid = null,
         bool overwrite = false, Action<long, long>? progress = null, CancellationToken cancellation = default, QuantizedModules? chosen = null)
     {
+        string? request = chosen is not null ? $"{chosen.Method} was asked for" : grid is not null ? $"the grid '{grid}' was asked for" : null;
+        var count = new IntegerCount(source, request);
         grid ??= chosen?.Weights.Values.FirstOrDefault()?.Grid ?? Grid.Nxd();
         GpuConfig.Check(layout, plan, grid);
         if (chosen is not null) CheckChosen(plan, grid, chosen);
@@ -69,9 +78,11 @@ public static class GpuCheckpoint
             else
             {
                 var weight = chosen?.Weights.GetValueOrDefault(ModuleName.OfTensor(tensor.Name, out _))
-                    ?? RoundToNearest.Quantize(WeightMatrix.Of(source, tensor), grid, cancellation: cancellation);
+                    ?? (request is null && SourceCodes.Has(source, tensor) ? SourceCodes.Read(source, tensor)
+                        : RoundToNearest.Quantize(WeightMatrix.Of(source, tensor), grid, cancellation: cancellation));
                 if (layout == GpuLayout.AutoRound) weight = WritePacked(writer, tensor.Name, weight);
                 else WriteBytes(writer, tensor.Name, weight);
+                count.Add(tensor, 0, weight);
                 weights += weight.Codes.Length;
                 if (grid.WhyNotOnNeuron is null)
                     modules.Add(new ModuleIntegers(
@@ -86,6 +97,7 @@ public static class GpuCheckpoint
         return new GpuRecord(GpuConfig.Name(layout), grid, weights, grid.WhyNotOnNeuron is null ? modules.Sum(module => module.Changed) : null)
         {
             Modules = modules,
+            SourceIntegers = count.Result,
         };
     }
 

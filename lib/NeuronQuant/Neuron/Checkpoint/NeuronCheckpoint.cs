@@ -18,13 +18,16 @@ namespace NeuronQuant.Neuron;
 /// </remarks>
 public static class NeuronCheckpoint
 {
-    /// <summary>Quantizes by round to nearest, or takes codes that were chosen before, and writes the folder.</summary>
-    /// <param name="source">the checkpoint in floating point</param>
+    /// <summary>
+    /// Takes over the codes and scales of a source that has such as NxDI holds, or codes that were chosen before, and quantizes the rest by round to
+    /// nearest; writes the folder.
+    /// </summary>
+    /// <param name="source">the checkpoint</param>
     /// <param name="folder">the target; it appears whole or not at all</param>
     /// <param name="plan">format, granularity, exclusions</param>
     /// <param name="layout">nxd or fake</param>
-    /// <param name="grid">null for NxDI's own grid; any other in layout fake only: to show what the second rounding does to autoround and half, or to
-    /// measure fewer bits, groups and zero points, which NxDI cannot load</param>
+    /// <param name="grid">null for NxDI's own grid, or the source's own codes where layout nxd holds them; given, all is rounded on it. Any but NxDI's
+    /// in layout fake only: to show what the second rounding does to autoround and half, or to measure what NxDI cannot load</param>
     /// <param name="overwrite">whether a checkpoint already in the folder may be replaced</param>
     /// <param name="progress">told the weights written and their number</param>
     /// <param name="cancellation">stops the write; the target is then as it was</param>
@@ -37,13 +40,16 @@ public static class NeuronCheckpoint
         Action<long, long>? progress = null, CancellationToken cancellation = default, QuantizedModules? chosen = null)
     {
         var native = Grid.OfNxdi(plan.Format, plan.Granularity);
+        string? request = Request(plan, layout, grid, chosen);
+        var count = new IntegerCount(source, request);
+        bool own = request is null && source.Tensors.Any(tensor => IsQuantized(tensor, plan) && SourceCodes.Has(source, tensor));
         grid ??= native;
         Check(plan, layout, grid, native);
         TargetGuard.Check(source, folder);
         if (chosen is not null) ChosenWriter.Check(source, plan, layout, grid, native, chosen);
         var record = new QuantizationRecord(plan.Format.NxdiName(), plan.Granularity.NxdiName(), plan.ModulesToNotConvert,
             layout == CheckpointLayout.Nxd ? "nxd" : "fake", chosen?.Weights.Values.First().Grid.Name ?? grid.Name,
-                chosen?.Method ?? QuantizationRecord.RoundToNearest,
+                chosen?.Method ?? (own ? QuantizationRecord.OfSource : QuantizationRecord.RoundToNearest),
             Path.GetFileName(Path.TrimEndingDirectorySeparator(Path.GetFullPath(source.Path))),
                 typeof(NeuronCheckpoint).Assembly.GetName().Version!.ToString(3))
         {
@@ -62,9 +68,13 @@ public static class NeuronCheckpoint
             if (floats.Write(writer, tensor)) { }
             else if (!IsQuantized(tensor, plan)) CopyTensor(source, tensor, writer, layout, cancellation);
             else if (chosen?.Weights.GetValueOrDefault(ModuleName.OfTensor(tensor.Name, out _)) is { } codes)
+            {
                 ChosenWriter.Write(writer, tensor, codes, layout);
-            else if (layout == CheckpointLayout.Nxd) WriteCodes(source, tensor, writer, plan, grid, cancellation);
-            else WriteFake(source, tensor, writer, grid, cancellation);
+                count.Add(tensor, 0, codes, asBf16: layout == CheckpointLayout.Fake);
+            }
+            else if (layout == CheckpointLayout.Fake) WriteFake(source, tensor, writer, grid, count, cancellation);
+            else WriteCodes(tensor, writer, own && SourceCodes.Has(source, tensor) ? SourceCodes.Chunks(source, tensor)
+                : Rounded(WeightMatrix.Of(source, tensor), plan.Granularity, grid, cancellation), count, cancellation);
             progress?.Invoke(done += tensor.ElementCount, total);
         }
         floats.WriteAdded(writer);
@@ -74,7 +84,7 @@ public static class NeuronCheckpoint
         else ChosenCodes.Delete(folder);
         record.Write(folder);
         writer.Complete();
-        return record;
+        return record with { SourceIntegers = count.Result };
     }
 
     /// <summary>The tensors that a source tensor becomes: names, types and shapes as the loader expects them.</summary>
@@ -123,35 +133,54 @@ public static class NeuronCheckpoint
             throw new QuantizationException("plan", $"the grid '{grid}' does not hold codes of {plan.Format.NxdiName()}.");
     }
 
-    private static void WriteCodes(Checkpoint source, TensorInfo tensor, CheckpointWriter writer, QuantizationPlan plan, Grid grid,
-        CancellationToken cancellation)
+    // What was asked for in place of codes that the source may have.
+    private static string? Request(QuantizationPlan plan, CheckpointLayout layout, Grid? grid, QuantizedModules? chosen) =>
+        chosen is not null ? $"{chosen.Method} was asked for"
+        : grid is not null ? $"the grid '{grid}' was asked for"
+        : (plan.Format, plan.Granularity) is not (Format.Int8, Granularity.PerChannelSymmetric)
+            ? $"{plan.Format.NxdiName()} {plan.Granularity.NxdiName()} was asked for"
+        : layout == CheckpointLayout.Fake ? "a bf16 file must hold what NxDI rounds to the same codes again" : null;
+
+    private static void WriteCodes(
+        TensorInfo tensor, CheckpointWriter writer, IEnumerable<QuantizedWeight> chunks, IntegerCount count, CancellationToken cancellation)
     {
-        var weight = WeightMatrix.Of(source, tensor);
-        bool perChannel = plan.Granularity == Granularity.PerChannelSymmetric;
         string name = Bare(tensor.Name);
-        float[] one = perChannel ? [] : [RoundToNearest.TensorScale(weight, grid, cancellation)];
-        if (!perChannel) writer.Write(ScaleName(name), MemoryMarshal.AsBytes(one.AsSpan()));
-        foreach (var (chunk, codes, scales) in Buffers(weight))
+        int first = 0;
+        foreach (var rows in chunks)
         {
-            RoundToNearest.QuantizeInto(chunk, grid, plan.Granularity, codes, perChannel ? scales : one, cancellation);
-            writer.Write(name, codes.AsSpan(0, (int)chunk.Count));
-            if (perChannel) writer.Write(ScaleName(name), MemoryMarshal.AsBytes(scales.AsSpan(0, chunk.Rows)));
+            cancellation.ThrowIfCancellationRequested();
+            writer.Write(name, rows.Codes.AsSpan(0, rows.Rows * rows.Columns));
+            bool perChannel = rows.Granularity == Granularity.PerChannelSymmetric;
+            if (perChannel || first == 0) writer.Write(ScaleName(name), MemoryMarshal.AsBytes(rows.Scales.AsSpan(0, perChannel ? rows.Rows : 1)));
+            count.Add(tensor, first, rows);
+            first += rows.Rows;
         }
     }
 
-    private static void WriteFake(Checkpoint source, TensorInfo tensor, CheckpointWriter writer, Grid grid, CancellationToken cancellation)
+    // The buffers are the same for every chunk.
+    private static IEnumerable<QuantizedWeight> Rounded(WeightMatrix weight, Granularity granularity, Grid grid, CancellationToken cancellation)
     {
-        foreach (var chunk in WeightMatrix.Of(source, tensor).Chunks(1 << 22))
-            writer.Write(tensor.Name, MemoryMarshal.AsBytes(FakeQuantization.OnGrid(chunk, grid, cancellation).DequantizeBf16().AsSpan()));
-    }
-
-    private static IEnumerable<(WeightMatrix Chunk, byte[] Codes, float[] Scales)> Buffers(WeightMatrix weight)
-    {
-        var (codes, scales) = (Array.Empty<byte>(), Array.Empty<float>());
+        var (codes, scales) = (Array.Empty<byte>(),
+            granularity == Granularity.PerTensorSymmetric ? [RoundToNearest.TensorScale(weight, grid, cancellation)] : Array.Empty<float>());
         foreach (var chunk in weight.Chunks())
         {
-            if (codes.Length < chunk.Count) (codes, scales) = (new byte[chunk.Count], new float[chunk.Rows]);
-            yield return (chunk, codes, scales);
+            if (codes.Length < chunk.Count) codes = new byte[chunk.Count];
+            if (granularity == Granularity.PerChannelSymmetric && scales.Length < chunk.Rows) scales = new float[chunk.Rows];
+            RoundToNearest.QuantizeInto(chunk, grid, granularity, codes, scales, cancellation);
+            yield return new QuantizedWeight(weight.Name, grid, granularity, chunk.Rows, chunk.Columns, codes, scales);
+        }
+    }
+
+    private static void WriteFake(
+        Checkpoint source, TensorInfo tensor, CheckpointWriter writer, Grid grid, IntegerCount count, CancellationToken cancellation)
+    {
+        int first = 0;
+        foreach (var chunk in WeightMatrix.Of(source, tensor).Chunks(1 << 22))
+        {
+            var rows = FakeQuantization.OnGrid(chunk, grid, cancellation);
+            writer.Write(tensor.Name, MemoryMarshal.AsBytes(rows.DequantizeBf16().AsSpan()));
+            count.Add(tensor, first, rows, asBf16: true);
+            first += rows.Rows;
         }
     }
 

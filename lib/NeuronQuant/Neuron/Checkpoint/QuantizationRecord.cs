@@ -17,7 +17,7 @@ namespace NeuronQuant.Neuron;
 /// <param name="ModulesToNotConvert">entries as NxDI takes them</param>
 /// <param name="Layout">nxd or fake</param>
 /// <param name="Grid">the grid on which the codes were chosen</param>
-/// <param name="Method">how they were chosen: rtn (round to nearest), autoround, gptq or gram</param>
+/// <param name="Method">how they were chosen: rtn (round to nearest), source (elsewhere, and taken over), or a method's name</param>
 /// <param name="Source">name of the source's folder or file</param>
 /// <param name="LibraryVersion">version of the library that wrote it</param>
 [TypeFormatterSource(typeof(HtmlFormatterSource), PreferredMimeTypes = ["text/html", "text/plain"])]
@@ -30,6 +30,9 @@ public sealed record QuantizationRecord(
 
     /// <summary>The method that needs no witness beside the weights: the audit computes it again.</summary>
     public const string RoundToNearest = "rtn";
+
+    /// <summary>Codes and scales are the source's own where NxDI holds them, and rounded to nearest elsewhere; the audit reads them there.</summary>
+    public const string OfSource = "source";
 
     /// <summary>Bits of the tuned modules that have fewer than 8; null when all have 8. Such a folder is for measuring: Inf2 stores 8 bits.</summary>
     public IReadOnlyDictionary<string, int>? Widths { get; init; }
@@ -46,6 +49,10 @@ public sealed record QuantizationRecord(
 
     /// <summary>How tuned codes were computed; null for rounding to nearest, whose codes are the same everywhere.</summary>
     public Computation? Computation { get; init; }
+
+    /// <summary>What became of the integers of a source that was quantized before, counted while writing and not kept in the file.</summary>
+    [JsonIgnore]
+    public IntegerChanges? SourceIntegers { get; init; }
 
     private static readonly JsonSerializerOptions Options = new()
     {
@@ -68,6 +75,10 @@ public sealed record QuantizationRecord(
     /// <summary>The granularity of the scales.</summary>
     [JsonIgnore]
     public Granularity Granularity => GranularityNames.Parse(QuantizationType);
+
+    /// <summary>The grid, or whose the codes are.</summary>
+    [JsonIgnore]
+    public string Codes => Method == OfSource ? "the source's own codes and scales" : $"grid {WholeGrid}";
 
     /// <summary>Reads the record of a folder; null when it has none.</summary>
     /// <exception cref="CheckpointException">the file is there but is not such a record</exception>

@@ -76,7 +76,8 @@ public static class BytesConformance
         {
             string target = Path.GetFullPath(Path.Combine(folder, format.NxdiName()));
             var plan = QuantizationPlan.Create(source, format, granularity, keep);
-            var record = NeuronCheckpoint.Write(source, target, plan, overwrite: true, cancellation: cancellation);
+            var record = NeuronCheckpoint.Write(source, target, plan, grid: Grid.OfNxdi(plan.Format, plan.Granularity),
+                overwrite: true, cancellation: cancellation);
             var answer = await host.Call("conformance_bytes", Arguments(modelPath, target, record), log, cancellation).ConfigureAwait(false);
             found.Add(new FormatConformance(format.NxdiName(), answer.Read<ConformanceReport>("conformance_bytes")));
         }

@@ -73,7 +73,8 @@ public static class CpuConformance
         var plan = QuantizationPlan.Create(source, Format.Int8, Granularity.PerChannelSymmetric, [.. keep.Distinct()]);
         string fake = Path.GetFullPath(Path.Combine(folder, "fake")), quantized = Path.GetFullPath(Path.Combine(folder, "quantized"));
         NeuronCheckpoint.Write(source, fake, plan, CheckpointLayout.Fake, overwrite: true, cancellation: cancellation);
-        var record = NeuronCheckpoint.Write(source, quantized, plan, overwrite: true, cancellation: cancellation);
+        var record = NeuronCheckpoint.Write(source, quantized, plan, grid: Grid.OfNxdi(plan.Format, plan.Granularity),
+            overwrite: true, cancellation: cancellation);
         var report = await Run(source.Config, fake, quantized, record, python, log, cancellation).ConfigureAwait(false);
         return report with { Model = Path.GetFileName(modelPath) };
     }
