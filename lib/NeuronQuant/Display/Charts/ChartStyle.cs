@@ -48,25 +48,13 @@ public static class ChartStyle
     /// <summary>Lets the vertical axis begin and end here, as where a difference would vanish beside the zero.</summary>
     public static GenericChart RangeY(this GenericChart chart, double from, double to) => chart.Axis("yaxis", axis => axis.Set("range", new[] { from, to }));
 
-    /// <summary>Draws a dashed horizontal line with its label at the right end.</summary>
+    /// <summary>Draws a dashed horizontal line, which the legend names: a label beside it would lie on what the line is compared with.</summary>
     /// <exception cref="ArgumentException">the value is not finite</exception>
     public static GenericChart Threshold(this GenericChart chart, double value, string label)
     {
         if (!double.IsFinite(value)) throw new ArgumentException($"Threshold \"{label}\" is {Numbers.Short(value)}: give a finite value.", nameof(value));
-        object line = new
-        {
-            type = "line",
-            xref = "paper",
-            x0 = 0,
-            x1 = 1,
-            y0 = value,
-            y1 = value,
-            line = new { dash = "dash", width = 1.5, color = Palette.Muted },
-            label = new { text = label, textposition = "end", yanchor = "bottom", font = new { size = 12, color = Palette.Muted } },
-        };
-        // The axis ends at the line where no value is above it, and would cut the label off: this invisible one asks for room.
-        object room = new { type = "line", xref = "paper", x0 = 0, x1 = 0, ysizemode = "pixel", yanchor = value, y0 = 0, y1 = 20, opacity = 0 };
-        return chart.Layout(layout => layout.Set("shapes", (object[])[.. Shapes(layout), line, room]));
+        object line = new { type = "line", name = label, showlegend = true, xref = "paper", x0 = 0, x1 = 1, y0 = value, y1 = value, line = new { dash = "dash", width = 1.5, color = Palette.Muted } };
+        return chart.Layout(layout => layout.Set("shapes", (object[])[.. Shapes(layout), line]));
     }
 
     /// <summary>Draws each value's interval as a whisker from its lower to its upper end.</summary>
@@ -91,14 +79,15 @@ public static class ChartStyle
     /// <summary>The chart for a terminal: title, axes, and each series with its range.</summary>
     public static string ToText(this GenericChart chart) => ChartPicture.Of(chart).ToText();
 
-    private static GenericChart Axis(this GenericChart chart, string name, Action<DynamicObj.DynamicObj> change) => chart.Layout(layout =>
+    internal static GenericChart Axis(this GenericChart chart, string name, Action<DynamicObj.DynamicObj> change) => chart.Layout(layout =>
     {
         var axis = layout.TryGetPropertyValue(name) is { } found && FSharpOption<object>.get_IsSome(found) && found.Value is DynamicObj.DynamicObj given ? given : new LinearAxis();
         change(axis);
         layout.Set(name, axis);
     });
 
-    private static void Logarithmic(DynamicObj.DynamicObj axis) => axis.Set("type", "log").Set("exponentformat", "power");
+    // With more marks than these plotly.js labels each digit of a decade.
+    private static void Logarithmic(DynamicObj.DynamicObj axis) => axis.Set("type", "log").Set("exponentformat", "power").Set("nticks", 3);
 
     private static object[] Shapes(Layout layout) =>
         layout.TryGetPropertyValue("shapes") is { } found && FSharpOption<object>.get_IsSome(found) && found.Value is object[] shapes ? shapes : [];

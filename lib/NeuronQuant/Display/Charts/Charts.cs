@@ -88,7 +88,7 @@ public static class Charts
     /// <param name="values">[rows, columns]; the first row on top</param>
     /// <param name="rows">a label for each row; numbers from 0 when null</param>
     /// <param name="columns">a label for each column</param>
-    /// <param name="colour">what the colour means, with its unit</param>
+    /// <param name="colour">what the colour means, with its unit; where it is empty and the values are written, there is no colour bar</param>
     /// <param name="showValues">write each value in its cell; when null, where there are at most 100</param>
     /// <param name="texts">what is written in each cell in place of its value, [rows, columns]; null for the values</param>
     /// <exception cref="ArgumentException">a label or a text is missing, or there are more than <see cref="MostCells"/> cells</exception>
@@ -101,15 +101,17 @@ public static class Charts
         double[] finite = [.. cells.SelectMany(row => row).Where(double.IsFinite)];
         bool signed = finite.Any(value => value < 0) && finite.Any(value => value > 0);
         var chart = Chart.Heatmap<double, string, string, string>(zData: cells, X: columnLabels, Y: rowLabels, ReverseYAxis: true).Traces(trace => trace
-            .Set("colorscale", signed ? Palette.DivergingScale : Palette.SequentialScale).Set("xgap", 1).Set("ygap", 1).Set("colorbar", new { title = new { text = colour }, thickness = 14 }));
+            .Set("colorscale", signed ? Palette.DivergingScale : Palette.SequentialScale).Set("xgap", 1).Set("ygap", 1).Set("colorbar", new { title = new { text = colour, side = "right" }, thickness = 14 }));
         if (signed) chart.Traces(trace => trace.Set("zmid", 0));
+        bool written = texts is not null || (showValues ?? values.Length <= 100);
+        if (written && colour.Length == 0) chart.Traces(trace => trace.Set("showscale", false));
         if (texts is not null)
         {
             if ((texts.GetLength(0), texts.GetLength(1)) != (values.GetLength(0), values.GetLength(1))) throw new ArgumentException("Give a text for each value.", nameof(texts));
-            string[][] written = [.. Enumerable.Range(0, rowLabels.Length).Select(row => Enumerable.Range(0, columnLabels.Length).Select(column => texts[row, column]).ToArray())];
-            return chart.Traces(trace => trace.Set("text", written).Set("texttemplate", "%{text}").Set("hoverinfo", "text").Set("hoverongaps", false));
+            string[][] cellTexts = [.. Enumerable.Range(0, rowLabels.Length).Select(row => Enumerable.Range(0, columnLabels.Length).Select(column => texts[row, column]).ToArray())];
+            return chart.Traces(trace => trace.Set("text", cellTexts).Set("texttemplate", "%{text}").Set("hoverinfo", "text").Set("hoverongaps", false));
         }
-        return showValues ?? values.Length <= 100 ? chart.Traces(trace => trace.Set("texttemplate", "%{z:.3~g}")) : chart;
+        return written ? chart.Traces(trace => trace.Set("texttemplate", "%{z:.3~g}")) : chart;
     }
 
     /// <summary>A heat map of a list of numbers, so many to a row, every value written in its cell: a small weight, seen whole.</summary>
@@ -147,7 +149,8 @@ public static class Charts
                 (shares[row, column], texts[row, column]) = (largest > 0 ? value / largest : value, double.IsNaN(value) ? "" : Numbers.Short(value, 3));
             }
         }
-        return HeatMap(shares, columns: labels, rows: Enumerable.Range(1, high).Select(row => $"{row}"), colour: "share of the largest", texts: texts).Sized(Math.Max(440, 130 + (46 * wide)), 120 + (44 * high));
+        return HeatMap(shares, columns: labels, rows: Enumerable.Range(1, high).Select(row => $"{row}"), texts: texts)
+            .Axis("xaxis", axis => axis.Set("tickvals", panels.Select(panel => panel.Name).ToArray()).Set("tickangle", 0)).Sized(Math.Max(440, 60 + (47 * wide)), 120 + (44 * high));
     }
 
     /// <summary>Several charts in one frame; bars of several series stand side by side.</summary>

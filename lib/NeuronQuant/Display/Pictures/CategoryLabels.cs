@@ -16,10 +16,10 @@ internal sealed record CategoryLabels(string[] Texts, int Every, bool IsSlanted,
     /// <summary>Fits the labels into slots of this width.</summary>
     public static CategoryLabels Fit(IReadOnlyList<string> labels, double slot)
     {
-        string[] texts = [.. labels.Select(label => TextWidth.Cut(label, FontSize, 170))];
+        string[] texts = [.. labels.Select(label => TextWidth.Cut(label.Trim(), FontSize, 170))];
         var longest = texts.Length == 0 ? 0 : texts.Max(text => TextWidth.Of(text, FontSize));
         if (longest + 6 <= slot) return new CategoryLabels(texts, 1, false, 18, 0);
-        if (texts.Max(text => text.Length) <= 4) return new CategoryLabels(texts, Nice((longest + 8) / slot), false, 18, 0);
+        if (texts.All(text => text.Length <= 4)) return new CategoryLabels(texts, Nice((longest + 8) / slot), false, 18, 0);
         return new CategoryLabels(texts, Nice(SlantedPitch / slot), true, (longest * Math.Sin(Slant)) + 18, longest * Math.Cos(Slant));
     }
 

@@ -22,9 +22,10 @@ internal sealed record PictureTrace(string Name, string Kind, double[] X, double
 /// <param name="Columns">A label for each column.</param>
 /// <param name="ColourTitle">What the colour means.</param>
 /// <param name="IsDiverging">Whether the colours meet at zero.</param>
+/// <param name="ShowScale">Whether a bar says which colour is which value.</param>
 /// <param name="ShowValues">Whether each cell shows its number.</param>
 /// <param name="Texts">What a cell shows in place of its number, [rows, columns]; null for the numbers.</param>
-internal sealed record PictureMatrix(double[][] Values, string[] Rows, string[] Columns, string ColourTitle, bool IsDiverging, bool ShowValues, string[][]? Texts);
+internal sealed record PictureMatrix(double[][] Values, string[] Rows, string[] Columns, string ColourTitle, bool IsDiverging, bool ShowScale, bool ShowValues, string[][]? Texts);
 
 /// <summary>What a chart's data and layout say that a static picture shows.</summary>
 /// <remarks>
@@ -47,7 +48,7 @@ internal sealed record PictureData(string Title, string XTitle, string YTitle, b
         return new PictureData(Text(layout["title"]), Text(layout["xaxis"]?["title"]), Text(layout["yaxis"]?["title"]), (string?)layout["xaxis"]?["type"] == "log", (string?)layout["yaxis"]?["type"] == "log",
             layout["yaxis"]?["range"] is JsonArray range ? [.. range.Select(Number)] : null, (int?)layout["width"] ?? ChartTheme.Width, (int?)layout["height"] ?? ChartTheme.Height, categories,
             [.. drawn.Select((trace, i) => TraceOf(trace, i, categories))], data.FirstOrDefault(trace => (string?)trace!["type"] == "heatmap") is { } map ? MatrixOf(map) : null,
-            [.. (layout["shapes"] as JsonArray ?? []).Where(shape => shape!["ysizemode"] is null).Select(shape => (Number(shape!["y0"]), (string?)shape["label"]?["text"] ?? ""))], (string?)layout["barmode"] == "overlay");
+            [.. (layout["shapes"] as JsonArray ?? []).Select(shape => (Number(shape!["y0"]), (string?)shape["name"] ?? ""))], (string?)layout["barmode"] == "overlay");
     }
 
     private static PictureTrace TraceOf(JsonNode trace, int index, string[]? categories)
@@ -65,7 +66,7 @@ internal sealed record PictureData(string Title, string XTitle, string YTitle, b
     {
         double[][] values = [.. map["z"]!.AsArray().Select(Values)];
         string[] Labels(string name, int count) => map[name] is JsonArray labels ? [.. labels.Select(Word)] : [.. Enumerable.Range(0, count).Select(i => $"{i}")];
-        return new PictureMatrix(values, Labels("y", values.Length), Labels("x", values.Length == 0 ? 0 : values[0].Length), Text(map["colorbar"]?["title"]), map["zmid"] is not null, map["texttemplate"] is not null,
+        return new PictureMatrix(values, Labels("y", values.Length), Labels("x", values.Length == 0 ? 0 : values[0].Length), Text(map["colorbar"]?["title"]), map["zmid"] is not null, (bool?)map["showscale"] != false, map["texttemplate"] is not null,
             (string?)map["texttemplate"] == "%{text}" ? [.. map["text"]!.AsArray().Select(row => row!.AsArray().Select(text => (string)text!).ToArray())] : null);
     }
 

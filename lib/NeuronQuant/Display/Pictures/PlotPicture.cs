@@ -10,6 +10,7 @@ namespace NeuronQuant.Display;
 internal sealed class PlotPicture
 {
     private const double Side = 16, Right = 20;
+    private const string Dashes = "stroke-dasharray=\"6 4\"";
 
     private readonly PictureData _data;
     private readonly SvgCanvas _canvas;
@@ -17,31 +18,35 @@ internal sealed class PlotPicture
     private readonly CategoryLabels? _labels;
     private readonly AxisScale _x, _y;
     private readonly double _left, _right, _top, _bottom;
+    private readonly string[] _notes;
 
     private PlotPicture(PictureData data)
     {
-        _data = data;
+        (_data, _notes) = (data, Notes(data));
         var (rows, ends) = (LegendRows(), Ends());
         _yTicks = data.LogY ? Ticks.Logarithmic(ends.LowY, ends.HighY) : Ticks.Linear(ends.LowY, ends.HighY);
+        _xTicks = data.LogX ? Ticks.Logarithmic(ends.LowX, ends.HighX) : Ticks.Linear(ends.LowX, ends.HighX, data.Width / 80, data.Traces.All(trace => trace.Widths is null && trace.X.All(x => x == Math.Floor(x))));
         _left = Side + (data.YTitle.Length > 0 ? 22 : 0) + _yTicks.Labels.Select(label => TextWidth.Of(label, 12)).DefaultIfEmpty(20).Max() + 8;
         _right = data.Width - Right;
         if (data.Categories is { } categories)
         {
-            _labels = CategoryLabels.Fit(categories, Slot);
-            _left = Math.Max(_left, Math.Min(_labels.Overhang - (Slot / 2) + 8, data.Width / 3.0));
+            _left = Math.Max(_left, Math.Min(CategoryLabels.Fit(categories, Slot).Overhang - (Slot / 2) + 8, data.Width / 3.0));
             _labels = CategoryLabels.Fit(categories, Slot);
         }
-        _xTicks = data.LogX ? Ticks.Logarithmic(ends.LowX, ends.HighX) : Ticks.Linear(ends.LowX, ends.HighX, data.Width / 80, data.Traces.All(trace => trace.Widths is null && trace.X.All(x => x == Math.Floor(x))));
-        double below = (_labels?.Height ?? 18) + (data.XTitle.Length > 0 ? 24 : 4) + (Notes().Length * 15) + 8;
-        (_top, _bottom) = ((data.Title.Length > 0 ? 44 : 14) + (rows.Count * 19), 0);
+        double heading = data.Title.Length > 0 ? 44 : 14, below = Marks + (data.XTitle.Length > 0 ? 24 : 4) + (_notes.Length * 15) + 8;
+        _top = heading + (rows.Count * 19);
         _bottom = Math.Max(data.Height - below, _top + 150);
-        (_x, _y) = (new AxisScale(ends.LowX, ends.HighX, _left, _right, data.LogX), new AxisScale(data.RangeY is null ? _yTicks.Minimum : ends.LowY, data.RangeY is null ? _yTicks.Maximum : ends.HighY, _bottom, _top, data.LogY));
+        _x = new AxisScale(ends.LowX, ends.HighX, _left, _right, data.LogX);
+        _y = data.RangeY is null ? new AxisScale(_yTicks.Minimum, _yTicks.Maximum, _bottom, _top, data.LogY) : new AxisScale(ends.LowY, ends.HighY, _bottom, _top, data.LogY);
         _canvas = new SvgCanvas(data.Width, _bottom + below, data.Title);
         _canvas.Text(Side, 28, TextWidth.Cut(data.Title, 16.5, data.Width - (2 * Side)), "font-size=\"16\" font-weight=\"600\"");
-        Legend(rows, data.Title.Length > 0 ? 44 : 14);
+        for (int row = 0; row < rows.Count; row++) Legend(rows[row], heading + 2 + (row * 19));
     }
 
     private double Slot => (_right - _left) / Math.Max(1, _data.Categories?.Length ?? 1);
+
+    // Pixels below the horizontal axis that its labels take.
+    private double Marks => _labels?.Height ?? 18;
 
     public static string Draw(PictureData data)
     {
@@ -50,9 +55,9 @@ internal sealed class PlotPicture
         var bars = data.Traces.Where(trace => trace.IsBar).ToArray();
         for (int i = 0; i < bars.Length; i++) plot.Bars(bars[i], i, bars.Length);
         foreach (var trace in data.Traces.Where(trace => !trace.IsBar)) plot.Line(trace);
-        foreach (var (value, label) in data.Thresholds.Where(line => plot._y.CanShow(line.Value))) plot.Threshold(value, label);
-        string[] notes = plot.Notes();
-        for (int i = 0; i < notes.Length; i++) plot._canvas.Text(Side, plot._bottom + (plot._labels?.Height ?? 18) + (data.XTitle.Length > 0 ? 34 : 14) + (i * 15), notes[i], $"font-size=\"11\" font-style=\"italic\" fill=\"{Palette.Muted}\"");
+        foreach (var (value, _) in data.Thresholds.Where(line => plot._y.CanShow(line.Value)))
+            plot._canvas.Line(plot._left, plot._y[value], plot._right, plot._y[value], $"stroke=\"{Palette.Muted}\" stroke-width=\"1.5\" {Dashes}");
+        for (int i = 0; i < plot._notes.Length; i++) plot._canvas.Text(Side, plot._bottom + plot.Marks + (data.XTitle.Length > 0 ? 34 : 14) + (i * 15), plot._notes[i], $"font-size=\"11\" font-style=\"italic\" fill=\"{Palette.Muted}\"");
         return plot._canvas.Finish();
     }
 
@@ -76,11 +81,11 @@ internal sealed class PlotPicture
         return _data.RangeY is [var from, var to] ? (lowX, highX, _data.LogY ? Math.Pow(10, from) : from, _data.LogY ? Math.Pow(10, to) : to) : (lowX, highX, lowY, highY);
     }
 
-    private string[] Notes()
+    private static string[] Notes(PictureData data)
     {
-        int all = _data.Traces.Sum(trace => trace.Y.Length), missing = _data.Traces.Sum(trace => trace.Y.Where((value, i) => !double.IsFinite(value) || !double.IsFinite(trace.X[i])).Count());
-        int low = _data.LogY ? _data.Traces.Where(trace => trace.Widths is null).Sum(trace => trace.Y.Count(value => value <= 0)) : 0;
-        return [.. new[] { missing == 0 ? "" : $"Not drawn: {missing} of {all} values (NaN or infinite).", low == 0 ? "" : $"Not drawn: {low} of {all} values (zero or less, which a logarithmic axis cannot show)." }.Where(note => note.Length > 0)];
+        int all = data.Traces.Sum(trace => trace.Y.Length), missing = data.Traces.Sum(trace => trace.Y.Zip(trace.X).Count(at => !double.IsFinite(at.First) || !double.IsFinite(at.Second)));
+        int low = data.LogY ? data.Traces.Where(trace => trace.Widths is null).Sum(trace => trace.Y.Count(value => value <= 0)) : 0;
+        return [.. new[] { (missing, "NaN or infinite"), (low, "zero or less, which a logarithmic axis cannot show") }.Where(note => note.Item1 > 0).Select(note => $"Not drawn: {note.Item1} of {all} values ({note.Item2}).")];
     }
 
     private void Axes()
@@ -105,7 +110,7 @@ internal sealed class PlotPicture
             }
             _canvas.Close();
         }
-        if (_data.XTitle.Length > 0) _canvas.Text((_left + _right) / 2, _bottom + (_labels?.Height ?? 18) + 18, _data.XTitle, $"text-anchor=\"middle\" font-size=\"13\" fill=\"{Palette.Muted}\"");
+        if (_data.XTitle.Length > 0) _canvas.Text((_left + _right) / 2, _bottom + Marks + 18, _data.XTitle, $"text-anchor=\"middle\" font-size=\"13\" fill=\"{Palette.Muted}\"");
         if (_data.YTitle.Length > 0) _canvas.Text(0, 0, TextWidth.Cut(_data.YTitle, 13, _bottom - _top + 60), $"text-anchor=\"middle\" font-size=\"13\" transform=\"translate(22 {Numbers.Coordinate((_top + _bottom) / 2)}) rotate(-90)\" fill=\"{Palette.Muted}\"");
     }
 
@@ -155,40 +160,37 @@ internal sealed class PlotPicture
         for (int i = 0; i < trace.Y.Length && trace.Whiskers is { } ends; i++) Whisker(Place(trace.X[i]), ends[i].Low, ends[i].High);
     }
 
-    private void Threshold(double value, string label)
+    private List<List<LegendEntry>> LegendRows()
     {
-        double y = _y[value];
-        _canvas.Line(_left, y, _right, y, $"stroke=\"{Palette.Muted}\" stroke-width=\"1.5\" stroke-dasharray=\"6 4\"");
-        _canvas.Text(_right - 4, y - 5 < _top + 8 ? y + 14 : y - 5, TextWidth.Cut($"{label} ({Numbers.Short(value)})", 12, _right - _left - 12), $"text-anchor=\"end\" fill=\"{Palette.Muted}\" stroke=\"{Palette.Background}\" stroke-width=\"3\" paint-order=\"stroke\"");
-    }
-
-    private List<List<PictureTrace>> LegendRows()
-    {
-        var rows = new List<List<PictureTrace>>();
+        var rows = new List<List<LegendEntry>>();
         double x = double.PositiveInfinity;
-        foreach (var trace in _data.Traces.Where(trace => trace.Name.Length > 0 && _data.Traces.Count > 1))
+        var lines = _data.Thresholds.Select(line => new LegendEntry($"{line.Label} ({Numbers.Short(line.Value)})", "threshold", Palette.Muted));
+        LegendEntry[] entries = [.. _data.Traces.Where(trace => trace.Name.Length > 0).Select(trace => new LegendEntry(trace.Name, trace.Kind, trace.Colour)), .. lines];
+        foreach (var entry in entries.Where(_ => entries.Length > 1))
         {
-            double needed = 38 + TextWidth.Of(trace.Name, 12);
-            if (x + needed > _data.Width - Right) (x, rows) = (Side, [.. rows, []]);
-            rows[^1].Add(trace);
-            x += needed;
+            if (x + entry.Width > _data.Width - Right) (x, rows) = (Side, [.. rows, []]);
+            rows[^1].Add(entry);
+            x += entry.Width;
         }
         return rows;
     }
 
-    private void Legend(List<List<PictureTrace>> rows, double top)
+    private void Legend(List<LegendEntry> entries, double middle)
     {
-        for (int row = 0; row < rows.Count; row++)
+        double x = Side;
+        foreach (var entry in entries)
         {
-            double x = Side, middle = top + 2 + (row * 19);
-            foreach (var trace in rows[row])
-            {
-                if (trace.IsBar) _canvas.Rect(x + 3, middle - 6, 12, 12, $"rx=\"2\" fill=\"{trace.Colour}\"");
-                else if (trace.Kind == "markers") _canvas.Circle(x + 9, middle, 4, $"fill=\"{trace.Colour}\"");
-                else _canvas.Line(x, middle, x + 18, middle, $"stroke=\"{trace.Colour}\" stroke-width=\"2.5\"");
-                _canvas.Text(x + 23, middle + 4, trace.Name);
-                x += 38 + TextWidth.Of(trace.Name, 12);
-            }
+            var (name, kind, colour) = entry;
+            if (kind == "bar") _canvas.Rect(x + 3, middle - 6, 12, 12, $"rx=\"2\" fill=\"{colour}\"");
+            else if (kind == "markers") _canvas.Circle(x + 9, middle, 4, $"fill=\"{colour}\"");
+            else _canvas.Line(x, middle, x + 18, middle, $"stroke=\"{colour}\" stroke-width=\"2.5\"{(kind == "threshold" ? " " + Dashes : "")}");
+            _canvas.Text(x + 23, middle + 4, name);
+            x += entry.Width;
         }
+    }
+
+    private sealed record LegendEntry(string Name, string Kind, string Colour)
+    {
+        public double Width => 38 + TextWidth.Of(Name, 12);
     }
 }

@@ -1,3 +1,4 @@
+using System.Globalization;
 using System.Net;
 using System.Text;
 
@@ -13,49 +14,24 @@ internal sealed class SvgCanvas
 {
     private readonly StringBuilder _text = new();
 
-    public SvgCanvas(double width, double height, string title)
-    {
-        var (w, h) = (Numbers.Coordinate(width), Numbers.Coordinate(height));
-        _text.Append($"<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {w} {h}\" width=\"{w}\" height=\"{h}\" ")
-            .Append($"style=\"max-width:100%;height:auto\" role=\"img\" aria-label=\"{Escape(title)}\" ")
-            .Append("font-family=\"system-ui,-apple-system,'Segoe UI','DejaVu Sans',Arial,sans-serif\" font-size=\"12\" ")
-            .Append($"fill=\"{Palette.Ink}\">\n")
-            .Append($"<rect width=\"{w}\" height=\"{h}\" rx=\"4\" fill=\"{Palette.Background}\"/>\n");
-    }
+    public SvgCanvas(double width, double height, string title) => Add($"""
+        <svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" width="{width}" height="{height}" style="max-width:100%;height:auto" role="img" aria-label="{Escape(title)}" font-family="system-ui,-apple-system,'Segoe UI','DejaVu Sans',Arial,sans-serif" font-size="12" fill="{Palette.Ink}">
+        <rect width="{width}" height="{height}" rx="4" fill="{Palette.Background}"/>
+        """);
 
-    public void Open(string attributes) => _text.Append("<g ").Append(attributes).Append(">\n");
+    public void Open(string attributes) => Add($"<g {attributes}>");
 
-    public void Close() => _text.Append("</g>\n");
+    public void Close() => Add($"</g>");
 
-    public void Rect(double x, double y, double width, double height, string attributes = "")
-    {
-        _text.Append($"<rect x=\"{Numbers.Coordinate(x)}\" y=\"{Numbers.Coordinate(y)}\" ")
-            .Append($"width=\"{Numbers.Coordinate(width)}\" height=\"{Numbers.Coordinate(height)}\"");
-        Finish(attributes);
-    }
+    public void Rect(double x, double y, double width, double height, string attributes = "") => Add($"<rect x=\"{x}\" y=\"{y}\" width=\"{width}\" height=\"{height}\"{After(attributes)}/>");
 
-    public void Line(double x1, double y1, double x2, double y2, string attributes = "")
-    {
-        _text.Append($"<line x1=\"{Numbers.Coordinate(x1)}\" y1=\"{Numbers.Coordinate(y1)}\" ")
-            .Append($"x2=\"{Numbers.Coordinate(x2)}\" y2=\"{Numbers.Coordinate(y2)}\"");
-        Finish(attributes);
-    }
+    public void Line(double x1, double y1, double x2, double y2, string attributes = "") => Add($"<line x1=\"{x1}\" y1=\"{y1}\" x2=\"{x2}\" y2=\"{y2}\"{After(attributes)}/>");
 
-    public void Circle(double x, double y, double radius, string attributes = "")
-    {
-        _text.Append($"<circle cx=\"{Numbers.Coordinate(x)}\" cy=\"{Numbers.Coordinate(y)}\" r=\"{Numbers.Coordinate(radius)}\"");
-        Finish(attributes);
-    }
+    public void Circle(double x, double y, double radius, string attributes = "") => Add($"<circle cx=\"{x}\" cy=\"{y}\" r=\"{radius}\"{After(attributes)}/>");
 
-    public void Path(string commands, string attributes = "")
-    {
-        _text.Append("<path d=\"").Append(commands).Append('"');
-        Finish(attributes);
-    }
+    public void Path(string commands, string attributes = "") => Add($"<path d=\"{commands}\"{After(attributes)}/>");
 
-    public void Text(double x, double y, string content, string attributes = "") =>
-        _text.Append($"<text x=\"{Numbers.Coordinate(x)}\" y=\"{Numbers.Coordinate(y)}\"")
-            .Append(attributes.Length > 0 ? " " + attributes : "").Append('>').Append(Escape(content)).Append("</text>\n");
+    public void Text(double x, double y, string content, string attributes = "") => Add($"<text x=\"{x}\" y=\"{y}\"{After(attributes)}>{Escape(content)}</text>");
 
     public string Finish() => _text.Append("</svg>").ToString();
 
@@ -64,5 +40,8 @@ internal sealed class SvgCanvas
         WebUtility.HtmlEncode(string.Concat(text.Where(c => !char.IsControl(c) || c is '\n' or '\t')))
             .Replace("&#39;", "'", StringComparison.Ordinal);
 
-    private void Finish(string attributes) => _text.Append(attributes.Length > 0 ? " " : "").Append(attributes).Append("/>\n");
+    private static string After(string attributes) => attributes.Length > 0 ? " " + attributes : "";
+
+    // Every number of a picture is a coordinate.
+    private void Add(FormattableString element) => _text.AppendFormat(CultureInfo.InvariantCulture, element.Format, [.. element.GetArguments().Select(part => part is double pixels ? Numbers.Coordinate(pixels) : part)]).Append('\n');
 }
