@@ -1,4 +1,3 @@
-using System.Text.Json;
 using NeuronQuant.Evaluation;
 using NeuronQuant.Methods;
 using NeuronQuant.Models;
@@ -12,7 +11,6 @@ using Xunit;
 namespace NeuronQuant.Tests.Methods;
 
 /// <summary>The rows of the blog's table on the demo model at three bits: what differs between them, and that learning helps where nobody learned.</summary>
-[Collection("notebooks")] // nq compare takes over the console as well.
 public sealed class ComparedRowsTests
 {
     private const string Kept = "layers.1.self_attn";
@@ -71,38 +69,6 @@ public sealed class ComparedRowsTests
         double bits = ModelGrids.AverageBits(model, ModelGrids.Of(model.Config, Grid.Nxd(), chosen.Entries));
         Assert.Equal(chosen.AverageBits, bits, 1e-9);
         Assert.InRange(bits, 8.01, 10);
-    }
-
-    [Fact]
-    public async Task Compare_grades_six_rows_on_the_same_problems_and_says_what_was_done()
-    {
-        string[] few = ["--recipe", "light", "--samples", "4", "--limit", "12", "--calibration", Texts];
-        var (code, output, _) = await Nq.Run(["compare", Model, "--bits", "2", "--keep", Kept, "--json", .. few]);
-        Assert.Equal(0, code);
-        var table = JsonDocument.Parse(output).RootElement;
-        var rows = table.GetProperty("rows").EnumerateArray().ToArray();
-        Assert.Equal(6, rows.Length);
-        Assert.All(rows, row => Assert.Equal(12, row.GetProperty("scores")[0].GetProperty("total").GetInt32()));
-        Assert.Equal(Kept, table.GetProperty("modules_to_not_convert")[0].GetString());
-        Assert.Equal("unquantized", table.GetProperty("pairs")[0].GetProperty("against").GetString());
-        var text = await Nq.Run(["compare", Model, "--outliers", "128", .. few]);
-        Assert.Equal(0, text.Code);
-        Assert.Contains("every row is of the changed model", text.Error, StringComparison.Ordinal);
-        Assert.Contains("AutoRound + selective", text.Output, StringComparison.Ordinal);
-    }
-
-    [Theory]
-    [InlineData("--bits", "9")]
-    [InlineData("--average-bits", "7")]
-    [InlineData("--recipe", "bold")]
-    public async Task Options_that_cannot_be_are_usage_errors(string option, string value) => Assert.Equal(2, (await Nq.Run(["compare", Model, option, value])).Code);
-
-    [Fact]
-    public async Task A_factor_that_would_round_weights_is_refused()
-    {
-        var (code, _, error) = await Nq.Run(["compare", Model, "--outliers", "100", "--calibration", Texts]);
-        Assert.Equal(1, code);
-        Assert.Contains("power of two", error, StringComparison.Ordinal);
     }
 
     private static TokenBatch Answers(WordProblem[] problems, Tokenizer tokenizer)
