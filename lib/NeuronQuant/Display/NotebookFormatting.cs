@@ -33,7 +33,7 @@ public static class NotebookFormatting
     private static void RegisterCharts()
     {
         ChartTheme.Register();
-        Formatter.Register<GenericChart>((chart, writer) => writer.Write(GenericChart.toFigureJson(chart)), PlotlyMimeType);
+        Formatter.Register<GenericChart>((chart, writer) => writer.Write(GenericChart.toFigureJson(chart.Fitted())), PlotlyMimeType);
         Formatter.Register<GenericChart>((chart, writer) => writer.Write(chart.ToHtml()), HtmlFormatter.MimeType);
         Formatter.Register<GenericChart>((chart, writer) => writer.Write(chart.ToText()), PlainTextFormatter.MimeType);
         Formatter.SetPreferredMimeTypesFor(typeof(GenericChart), HtmlFormatter.MimeType, PlotlyMimeType, PlainTextFormatter.MimeType);

@@ -70,7 +70,7 @@ public class ChartTests
         var chart = Charts.Beside(2, ("w", [0.5, -0.25]), ("w_q", [127, -64]));
         var svg = XElement.Parse(chart.ToSvg());
         Assert.Superset(new HashSet<string> { "0.5", "-0.25", "127", "-64", "w", "w_q" }, svg.Descendants(Svg + "text").Select(text => text.Value).ToHashSet());
-        Assert.Equal([2, 1, 1], Shades(svg).Select(shade => shade.Cells)); // the gap is not drawn; equal shares, equal colours
+        Assert.Equal([2, 2], Shades(svg).Select(shade => shade.Cells)); // the gap is not drawn; equal shares, equal colours
         var map = Json(chart)["data"]![0]!;
         Assert.Equal((1.0, "-64", "%{text}"), ((double)map["z"]![0]![3]!, (string)map["text"]![0]![4]!, (string)map["texttemplate"]!));
         Assert.Equal(5, map["x"]!.AsArray().Select(label => (string)label!).Distinct().Count());

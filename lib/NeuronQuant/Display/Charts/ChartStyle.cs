@@ -86,8 +86,7 @@ public static class ChartStyle
         layout.Set(name, axis);
     });
 
-    // With more marks than these plotly.js labels each digit of a decade.
-    private static void Logarithmic(DynamicObj.DynamicObj axis) => axis.Set("type", "log").Set("exponentformat", "power").Set("nticks", 3);
+    private static void Logarithmic(DynamicObj.DynamicObj axis) => axis.Set("type", "log");
 
     private static object[] Shapes(Layout layout) =>
         layout.TryGetPropertyValue("shapes") is { } found && FSharpOption<object>.get_IsSome(found) && found.Value is object[] shapes ? shapes : [];
