@@ -13,11 +13,23 @@ internal static class Book
     private const string PlotlyFile = "plotly.min.js";
 
     // A page without the file beside it keeps its static pictures.
+    // On a phone cells with numbers keep their size and scroll; lines get the room there is, a heading of several lines, and a legend with a row for
+    // each entry.
     private const string Script = """
+        function narrow({data, layout}, place) {
+          if (data[0].type == 'heatmap') { layout.width = 560; place.style.maxWidth = 'none'; return; }
+          const entries = data.length + (layout.shapes || []).length, title = (layout.title?.text || '').match(/.{1,42}(\s|$)/g) || [];
+          layout.width = place.clientWidth;
+          layout.title = {text: title.join('<br>'), font: {size: 13}};
+          layout.legend = {orientation: 'v', x: 0, y: 1.02, yanchor: 'bottom'};
+          const above = 30 + 18 * title.length + (entries > 1 ? 20 * entries : 0);
+          layout.height += above - layout.margin.t;
+          layout.margin.t = above;
+        }
         if (window.Plotly) for (const place of document.querySelectorAll('.figure')) {
           const figure = JSON.parse(place.querySelector('script').textContent);
           const plot = document.createElement('div');
-          figure.layout.width = Math.min(figure.layout.width, place.clientWidth); // a phone
+          if (figure.layout.width > place.clientWidth) narrow(figure, place);
           place.replaceChildren(plot);
           Plotly.newPlot(plot, figure.data, figure.layout, {responsive: true, displaylogo: false, displayModeBar: matchMedia('(hover: hover)').matches ? 'hover' : false});
         }
@@ -42,7 +54,7 @@ internal static class Book
           .err{color:#ff8080}.k{color:#79b8ff}.s{color:#f0a070}.c{color:#8fb08f}.n{color:#d2a8ff}
           .figure,.out img,.out>svg{background:#fff;color-scheme:light;border-radius:6px}
         }
-        @media (max-width:600px){body{padding:1rem}.out{padding-left:.6em;max-width:calc(100vw - 2rem)}th,td{padding:3px 6px}}
+        @media (max-width:600px){body{padding:1rem}.out{padding-left:.6em;max-width:calc(100vw - 2rem)}th,td{padding:3px 6px}.out img{max-width:none!important;width:560px}}
         @media print{nav{display:none}body{max-width:none;font-size:11pt}.code,.out{break-inside:avoid}}
         """;
 
