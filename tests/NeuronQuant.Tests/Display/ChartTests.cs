@@ -129,6 +129,21 @@ public class ChartTests
     }
 
     [Fact]
+    public void A_chart_is_fitted_to_its_legend_and_its_axes_when_it_is_shown()
+    {
+        string[] names = [.. Enumerable.Range(0, 8).Select(i => $"a long name of series {i}")];
+        var chart = Charts.Together(names.Select(name => Charts.Line(name, [0, 1, 2], [0.002, 0.003, 0.02]))).LogY().Threshold(0.01, "limit").Sized(720, 400);
+        string picture = chart.ToSvg();
+        var layout = Json(chart.Fitted().Fitted())["layout"]!;
+        Assert.Equal(picture, chart.ToSvg());
+        Assert.Equal((60 + (20.0 * 3), 1), ((double)layout["margin"]!["t"]!, (double)layout["xaxis"]!["dtick"]!)); // nine entries, three to a row
+        Assert.Equal(["0.002", "0.005", "0.01", "0.02"], layout["yaxis"]!["ticktext"]!.AsArray().Select(text => (string)text!));
+        var alone = Json(Charts.Line("a", [0.5, 1.5], [1.0, 2.0]).Fitted())["layout"]!;
+        Assert.Equal(60.0, (double)alone["margin"]!["t"]!); // one entry needs no legend
+        Assert.Null(alone["xaxis"]?["dtick"]);
+    }
+
+    [Fact]
     public void The_same_chart_gives_the_same_bytes_in_any_culture()
     {
         var before = System.Globalization.CultureInfo.CurrentCulture;

@@ -9,15 +9,16 @@ namespace NeuronQuant.Display;
 /// </remarks>
 internal static class ChartFit
 {
-    private const double Entry = 46, Row = 20;
+    private const double Entry = 46;
+    private const int Row = 20;
 
-    /// <summary>Sets the margin, the height that it costs, and the marks of the axes.</summary>
+    /// <summary>Sets the margin and the marks of the axes, and nothing that the picture shows; a second call changes nothing.</summary>
     public static GenericChart Fitted(this GenericChart chart)
     {
-        var data = PictureData.Read(GenericChart.toFigureJson(chart));
+        var data = PictureData.Of(chart);
         string[] names = [.. data.Traces.Select(trace => trace.Name), .. data.Thresholds.Select(line => line.Label)];
         int rows = names.Length < 2 ? 0 : Rows(names, data.Width - 80);
-        chart.Layout(layout => layout.Set("margin", new { l = 60, r = 20, t = 60 + (Row * rows), b = 50 })).Sized(data.Width, data.Height + (int)(Row * Math.Max(0, rows - 1)));
+        chart.Layout(layout => layout.Set("margin", new { l = 60, r = 20, t = 60 + (Row * rows), b = 50 }));
         if (data.LogX) chart.Axis("xaxis", axis => Mark(axis, data.Traces.SelectMany(trace => trace.X)));
         else if (data.Categories is null && WholeAndFew(data)) chart.Axis("xaxis", axis => axis.Set("dtick", 1));
         if (data.LogY) chart.Axis("yaxis", axis => Mark(axis, data.Traces.SelectMany(trace => trace.Y).Concat(data.Thresholds.Select(line => line.Value))));
