@@ -27,13 +27,13 @@ public static class NotebookFormatting
 
     /// <summary>A static picture as an img element with the drawing in it.</summary>
     public static string ToHtml(this GenericChart chart) =>
-        $"<img alt=\"{SvgCanvas.Escape(ChartPicture.Of(chart).Title)}\" style=\"max-width:100%\" src=\"data:image/svg+xml;base64,{Convert.ToBase64String(Encoding.UTF8.GetBytes(chart.ToSvg()))}\"/>";
+        $"<img alt=\"{SvgCanvas.Escape(PictureData.Of(chart).Title)}\" style=\"max-width:100%\" src=\"data:image/svg+xml;base64,{Convert.ToBase64String(Encoding.UTF8.GetBytes(chart.ToSvg()))}\"/>";
 
     // Methods of their own: a host may find Plotly.NET only after the line above it has run.
     private static void RegisterCharts()
     {
         ChartTheme.Register();
-        Formatter.Register<GenericChart>((chart, writer) => writer.Write(GenericChart.toFigureJson(chart)), PlotlyMimeType);
+        Formatter.Register<GenericChart>((chart, writer) => writer.Write(GenericChart.toFigureJson(chart.Fitted())), PlotlyMimeType);
         Formatter.Register<GenericChart>((chart, writer) => writer.Write(chart.ToHtml()), HtmlFormatter.MimeType);
         Formatter.Register<GenericChart>((chart, writer) => writer.Write(chart.ToText()), PlainTextFormatter.MimeType);
         Formatter.SetPreferredMimeTypesFor(typeof(GenericChart), HtmlFormatter.MimeType, PlotlyMimeType, PlainTextFormatter.MimeType);

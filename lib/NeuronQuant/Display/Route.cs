@@ -29,7 +29,6 @@ public sealed class Route(string title, params IReadOnlyList<Station> stations)
     public string ToSvg()
     {
         var canvas = new SvgCanvas(Wide, 56 + (Pitch * (stations.Count - 1)) + Box + 16, title);
-        canvas.Text(16, 28, title, "font-size=\"16\" font-weight=\"600\"");
         for (int i = 0; i < stations.Count; i++)
         {
             var (station, y) = (stations[i], 56 + (i * Pitch));

@@ -94,7 +94,7 @@ public sealed class ModelProfile
             double[] line = ByLayer(types[row], metric);
             for (int layer = 0; layer < line.Length; layer++) values[row, layer] = decades ? Math.Log10(line[layer]) : line[layer];
         }
-        return Charts.HeatMap(values, types, Enumerable.Range(0, Layers).Select(layer => $"{layer}"), decades ? $"log10 of {metric.Name} ({metric.Unit})" : $"{metric.Name} ({metric.Unit})")
+        return Charts.HeatMap(values, types, Enumerable.Range(0, Layers).Select(layer => $"{layer}"), decades ? $"log10 of {metric.Name}" : $"{metric.Name} ({metric.Unit})")
             .Titled($"{metric.Name} of every linear module").Axes("layer", "");
     }
 

@@ -13,13 +13,24 @@ internal static class Book
     private const string PlotlyFile = "plotly.min.js";
 
     // A page without the file beside it keeps its static pictures.
+    // On a phone cells with numbers keep their size and scroll; lines get the room there is, a heading of several lines, and a legend with a row for
+    // each entry.
     private const string Script = """
+        function narrow({data, layout}, place) {
+          if (data[0].type == 'heatmap') { layout.width = 560; place.style.maxWidth = 'none'; return; }
+          const entries = data.length + (layout.shapes || []).length, title = (layout.title?.text || '').match(/.{1,42}(\s|$)/g) || [];
+          layout.width = place.clientWidth;
+          layout.title = {text: title.join('<br>'), font: {size: 13}};
+          layout.legend = {orientation: 'v', x: 0, y: 1.02, yanchor: 'bottom'};
+          const above = 30 + 18 * title.length + (entries > 1 ? 20 * entries : 0);
+          layout.height += above - layout.margin.t;
+          layout.margin.t = above;
+        }
         if (window.Plotly) for (const place of document.querySelectorAll('.figure')) {
           const figure = JSON.parse(place.querySelector('script').textContent);
           const plot = document.createElement('div');
-          plot.style.maxWidth = '100%';
+          if (figure.layout.width > place.clientWidth) narrow(figure, place);
           place.replaceChildren(plot);
-          if (figure.layout.width > place.clientWidth) figure.layout.width = place.clientWidth; // a phone
           Plotly.newPlot(plot, figure.data, figure.layout, {responsive: true, displaylogo: false, displayModeBar: matchMedia('(hover: hover)').matches ? 'hover' : false});
         }
         """;
@@ -30,10 +41,12 @@ internal static class Book
         h1,h2,h3{line-height:1.25;margin:1.8em 0 .6em}h1{margin-top:.4em}
         pre{font:13px/1.5 ui-monospace,Menlo,Consolas,"DejaVu Sans Mono",monospace;white-space:pre-wrap;overflow-wrap:anywhere;margin:.6em 0;padding:.7em .9em;border-radius:6px}
         .code{background:#f4f6f8;color:#1f2933;border-left:3px solid #0072b2}
-        .out{border-left:3px solid #c5ccd3;margin:.6em 0 1.4em;padding:.1em 0 .1em .9em;overflow-x:auto}.out pre{padding:0}
+        .out{border-left:3px solid #c5ccd3;margin:.6em 0 1.4em;padding:.1em 0 .1em .9em;overflow-x:auto;box-sizing:border-box;width:fit-content;min-width:100%;max-width:calc(100vw - 3rem)}.out pre{padding:0}
         .err{color:#b00020}.k{color:#0b5cad}.s{color:#a3380d}.c{color:#5f7a5f;font-style:italic}.n{color:#8a3fa0}
         code{font:.9em ui-monospace,Menlo,Consolas,monospace}
+        .figure{width:fit-content;max-width:100%}
         table{border-collapse:collapse;margin:.6em 0}th,td{padding:3px 10px}th{border-bottom:1px solid #888}
+        body>table{display:block;overflow-x:auto}
         nav{display:flex;justify-content:space-between;gap:1em;margin:1em 0;font-size:.9em}
         img,svg{max-width:100%}blockquote{border-left:3px solid #c5ccd3;margin-left:0;padding-left:1em}
         @media screen and (prefers-color-scheme:dark){
@@ -41,6 +54,7 @@ internal static class Book
           .err{color:#ff8080}.k{color:#79b8ff}.s{color:#f0a070}.c{color:#8fb08f}.n{color:#d2a8ff}
           .figure,.out img,.out>svg{background:#fff;color-scheme:light;border-radius:6px}
         }
+        @media (max-width:600px){body{padding:1rem}.out{padding-left:.6em;max-width:calc(100vw - 2rem)}th,td{padding:3px 6px}.out img{max-width:none!important;width:560px}}
         @media print{nav{display:none}body{max-width:none;font-size:11pt}.code,.out{break-inside:avoid}}
         """;
 

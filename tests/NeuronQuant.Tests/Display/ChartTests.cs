@@ -70,7 +70,7 @@ public class ChartTests
         var chart = Charts.Beside(2, ("w", [0.5, -0.25]), ("w_q", [127, -64]));
         var svg = XElement.Parse(chart.ToSvg());
         Assert.Superset(new HashSet<string> { "0.5", "-0.25", "127", "-64", "w", "w_q" }, svg.Descendants(Svg + "text").Select(text => text.Value).ToHashSet());
-        Assert.Equal([2, 1, 1], Shades(svg).Select(shade => shade.Cells)); // the gap is not drawn; equal shares, equal colours
+        Assert.Equal([2, 2], Shades(svg).Select(shade => shade.Cells)); // the gap is not drawn; equal shares, equal colours
         var map = Json(chart)["data"]![0]!;
         Assert.Equal((1.0, "-64", "%{text}"), ((double)map["z"]![0]![3]!, (string)map["text"]![0]![4]!, (string)map["texttemplate"]!));
         Assert.Equal(5, map["x"]!.AsArray().Select(label => (string)label!).Distinct().Count());
@@ -126,6 +126,21 @@ public class ChartTests
         Assert.Contains("outside of its interval", Assert.Throws<ArgumentException>(() => Charts.Bars("a", ["p"], [3.0]).Between([3.0], [(4, 5)])).Message, StringComparison.Ordinal);
         Assert.Contains("edge 1", Assert.Throws<ArgumentException>(() => Charts.Counts("a", [1.0, 1.0], [3])).Message, StringComparison.Ordinal);
         Assert.Contains("\"limit\"", Assert.Throws<ArgumentException>(() => Charts.Line("a", [1], [1]).Threshold(double.NaN, "limit")).Message, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public void A_chart_is_fitted_to_its_legend_and_its_axes_when_it_is_shown()
+    {
+        string[] names = [.. Enumerable.Range(0, 8).Select(i => $"a long name of series {i}")];
+        var chart = Charts.Together(names.Select(name => Charts.Line(name, [0, 1, 2], [0.002, 0.003, 0.02]))).LogY().Threshold(0.01, "limit").Sized(720, 400);
+        string picture = chart.ToSvg();
+        var layout = Json(chart.Fitted().Fitted())["layout"]!;
+        Assert.Equal(picture, chart.ToSvg());
+        Assert.Equal((60 + (20.0 * 3), 1), ((double)layout["margin"]!["t"]!, (double)layout["xaxis"]!["dtick"]!)); // nine entries, three to a row
+        Assert.Equal(["0.002", "0.005", "0.01", "0.02"], layout["yaxis"]!["ticktext"]!.AsArray().Select(text => (string)text!));
+        var alone = Json(Charts.Line("a", [0.5, 1.5], [1.0, 2.0]).Fitted())["layout"]!;
+        Assert.Equal(60.0, (double)alone["margin"]!["t"]!); // one entry needs no legend
+        Assert.Null(alone["xaxis"]?["dtick"]);
     }
 
     [Fact]

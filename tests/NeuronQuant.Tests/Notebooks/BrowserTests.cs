@@ -113,10 +113,11 @@ public sealed class BrowserTests(JupyterForTests jupyter) : IClassFixture<Jupyte
     {
         Assert.Equal((720, 400), (pixels.Width, pixels.Height)); // at its own size, so that a pixel is a unit of the drawing
         int[] heights = [.. Enumerable.Range(0, pixels.Width).Select(x => Enumerable.Range(0, pixels.Height).Count(y => Pixels.IsNear(pixels[x, y], Blue)))];
+        const int Square = 13; // the legend's is 12 pixels high
         var bars = new List<(int Start, int Width, int Height)>();
         for (int x = 0; x < heights.Length; x++)
-            if (heights[x] > 5 && (x == 0 || heights[x - 1] <= 5))
-                bars.Add((x, heights.Skip(x).TakeWhile(height => height > 5).Count(), heights[x + 3]));
+            if (heights[x] > Square && (x == 0 || heights[x - 1] <= Square))
+                bars.Add((x, heights.Skip(x).TakeWhile(height => height > Square).Count(), heights[x + 3]));
         int[] shown = [.. Enumerable.Range(0, values.Length).Where(i => values[i] > 0.02)];
         Assert.Equal(15, shown.Length); // one of the sixteen weights is met exactly and has no bar
         Assert.Equal(shown.Length, bars.Count);

@@ -73,11 +73,15 @@ public static class ChartStyle
     /// <summary>Sets the size in pixels.</summary>
     public static GenericChart Sized(this GenericChart chart, int width, int height) => chart.Layout(layout => layout.Set("width", width).Set("height", height));
 
-    /// <summary>The chart as one static SVG element; see <see cref="ChartPicture"/> for the kinds that it draws.</summary>
-    public static string ToSvg(this GenericChart chart) => ChartPicture.Of(chart).ToSvg();
+    /// <summary>The chart as one static SVG element; scatter, bar and heatmap are drawn.</summary>
+    public static string ToSvg(this GenericChart chart)
+    {
+        var data = PictureData.Of(chart);
+        return data.Matrix is { } matrix ? HeatMapPicture.Draw(data, matrix) : PlotPicture.Draw(data);
+    }
 
     /// <summary>The chart for a terminal: title, axes, and each series with its range.</summary>
-    public static string ToText(this GenericChart chart) => ChartPicture.Of(chart).ToText();
+    public static string ToText(this GenericChart chart) => ChartText.Of(PictureData.Of(chart));
 
     internal static GenericChart Axis(this GenericChart chart, string name, Action<DynamicObj.DynamicObj> change) => chart.Layout(layout =>
     {
@@ -86,8 +90,7 @@ public static class ChartStyle
         layout.Set(name, axis);
     });
 
-    // With more marks than these plotly.js labels each digit of a decade.
-    private static void Logarithmic(DynamicObj.DynamicObj axis) => axis.Set("type", "log").Set("exponentformat", "power").Set("nticks", 3);
+    private static void Logarithmic(DynamicObj.DynamicObj axis) => axis.Set("type", "log");
 
     private static object[] Shapes(Layout layout) =>
         layout.TryGetPropertyValue("shapes") is { } found && FSharpOption<object>.get_IsSome(found) && found.Value is object[] shapes ? shapes : [];

@@ -32,7 +32,7 @@ internal static class ChartTheme
         var layout = new Layout();
         layout.Set("font", new { family = "system-ui,-apple-system,'Segoe UI',Arial,sans-serif", size = 13, color = Palette.Ink });
         layout.Set("paper_bgcolor", "white").Set("plot_bgcolor", "white").Set("colorway", Palette.AllSeries).Set("xaxis", axis).Set("yaxis", axis);
-        layout.Set("title", new { x = 0, xref = "paper", y = 0.97, yref = "container", yanchor = "top", font = new { size = 16 } });
+        layout.Set("title", new { x = 0.02, xref = "container", y = 0.97, yref = "container", yanchor = "top", font = new { size = 16 } });
         layout.Set("margin", new { l = 60, r = 20, t = 80, b = 50 }).Set("legend", new { orientation = "h", x = 0, y = 1.02, yanchor = "bottom" }).Set("bargap", 0.25);
         var template = new Template();
         template.SetProperty("layout", layout);

@@ -36,10 +36,6 @@ internal sealed record CategoryLabels(string[] Texts, int Every, bool IsSlanted,
     }
 
     /// <summary>The least easily counted step that is not below this one.</summary>
-    public static int Nice(double atLeast)
-    {
-        foreach (var step in new[] { 1, 2, 4, 5, 8, 10, 16, 20, 32, 50, 64, 100, 128, 200, 256, 500, 512, 1000 })
-            if (step >= atLeast) return step;
-        return (int)Math.Ceiling(atLeast);
-    }
+    public static int Nice(double atLeast) =>
+        new[] { 1, 2, 4, 5, 8, 10, 16, 20, 32, 50, 64, 100, 128, 200, 256, 500, 512, 1000 }.FirstOrDefault(step => step >= atLeast, (int)Math.Ceiling(atLeast));
 }

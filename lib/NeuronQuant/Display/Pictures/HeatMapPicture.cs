@@ -25,7 +25,6 @@ internal static class HeatMapPicture
         double top = data.Title.Length > 0 ? 46 : 16, width = (right - left) / Math.Max(1, matrix.Columns.Length), height = Math.Clamp((data.Height - top - labels.Height - 40) / Math.Max(1, rows.Length), 4, 44);
         double bottom = top + Math.Max(height * rows.Length, 60);
         var canvas = new SvgCanvas(data.Width, bottom + labels.Height + (data.XTitle.Length > 0 ? 26 : 10), data.Title);
-        canvas.Text(16, 28, TextWidth.Cut(data.Title, 16.5, data.Width - 32), "font-size=\"16\" font-weight=\"600\"");
         Cells(canvas, matrix, Colour, Ink, left, top, width, height);
         canvas.Open("text-anchor=\"end\"");
         for (int i = 0; i < rows.Length; i += CategoryLabels.Nice(13 / height)) canvas.Text(left - 7, top + ((i + 0.5) * height) + 4, rows[i]);

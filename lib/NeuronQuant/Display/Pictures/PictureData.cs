@@ -1,4 +1,5 @@
 using System.Text.Json.Nodes;
+using Plotly.NET;
 
 namespace NeuronQuant.Display;
 
@@ -27,8 +28,10 @@ internal sealed record PictureTrace(string Name, string Kind, double[] X, double
 /// <param name="Texts">What a cell shows in place of its number, [rows, columns]; null for the numbers.</param>
 internal sealed record PictureMatrix(double[][] Values, string[] Rows, string[] Columns, string ColourTitle, bool IsDiverging, bool ShowScale, bool ShowValues, string[][]? Texts);
 
-/// <summary>What a chart's data and layout say that a static picture shows.</summary>
+/// <summary>What a chart's data and layout say that a static picture shows, for GitHub, print and every host that runs no script.</summary>
 /// <remarks>
+/// A picture is a pure function of it, byte for byte, so that a notebook's outputs can be compared. A value that cannot be drawn (NaN, infinity, not
+/// positive on a logarithmic axis) is left out, and the picture says how many were.
 /// Read from the JSON that plotly.js itself would draw, by its own names. The kinds are those that the lessons use: scatter, bar and heatmap. Another
 /// kind is an error that names it, since a wrong picture would be worse than none.
 /// </remarks>
@@ -37,12 +40,12 @@ internal sealed record PictureData(string Title, string XTitle, string YTitle, b
 {
     /// <summary>Reads plotly.js's {data, layout}.</summary>
     /// <exception cref="NotSupportedException">a kind of trace that is not drawn here</exception>
-    public static PictureData Read(string json)
+    public static PictureData Of(GenericChart chart)
     {
-        var (data, layout) = (JsonNode.Parse(json)!["data"]!.AsArray(), JsonNode.Parse(json)!["layout"] ?? new JsonObject());
-        foreach (var trace in data)
-            if ((string?)trace!["type"] is not ("scatter" or "bar" or "heatmap"))
-                throw new NotSupportedException($"A static picture shows scatter, bar and heatmap, not {(string?)trace["type"]}: show the chart in a host that runs plotly.js.");
+        var figure = JsonNode.Parse(GenericChart.toFigureJson(chart))!;
+        var (data, layout) = (figure["data"]!.AsArray(), figure["layout"] ?? new JsonObject());
+        if (data.FirstOrDefault(trace => (string?)trace!["type"] is not ("scatter" or "bar" or "heatmap")) is { } other)
+            throw new NotSupportedException($"A static picture shows scatter, bar and heatmap, not {(string?)other["type"]}: show the chart in a host that runs plotly.js.");
         var drawn = data.Where(trace => (string?)trace!["type"] != "heatmap" && (string?)trace["visible"] != "false").Select(trace => trace!).ToArray();
         string[]? categories = drawn.Any(HasWords) ? [.. (layout["xaxis"]?["categoryarray"] as JsonArray ?? []).Concat(drawn.SelectMany(trace => trace["x"]!.AsArray())).Select(Word).Distinct()] : null;
         return new PictureData(Text(layout["title"]), Text(layout["xaxis"]?["title"]), Text(layout["yaxis"]?["title"]), (string?)layout["xaxis"]?["type"] == "log", (string?)layout["yaxis"]?["type"] == "log",

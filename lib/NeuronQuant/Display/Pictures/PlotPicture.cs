@@ -23,7 +23,7 @@ internal sealed class PlotPicture
     private PlotPicture(PictureData data)
     {
         (_data, _notes) = (data, Notes(data));
-        var (rows, ends) = (LegendRows(), Ends());
+        var (legend, ends) = (Legend(data), Ends());
         _yTicks = data.LogY ? Ticks.Logarithmic(ends.LowY, ends.HighY) : Ticks.Linear(ends.LowY, ends.HighY);
         _xTicks = data.LogX ? Ticks.Logarithmic(ends.LowX, ends.HighX) : Ticks.Linear(ends.LowX, ends.HighX, data.Width / 80, data.Traces.All(trace => trace.Widths is null && trace.X.All(x => x == Math.Floor(x))));
         _left = Side + (data.YTitle.Length > 0 ? 22 : 0) + _yTicks.Labels.Select(label => TextWidth.Of(label, 12)).DefaultIfEmpty(20).Max() + 8;
@@ -34,13 +34,12 @@ internal sealed class PlotPicture
             _labels = CategoryLabels.Fit(categories, Slot);
         }
         double heading = data.Title.Length > 0 ? 44 : 14, below = Marks + (data.XTitle.Length > 0 ? 24 : 4) + (_notes.Length * 15) + 8;
-        _top = heading + (rows.Count * 19);
+        _top = heading + (legend.Count == 0 ? 0 : (legend[^1].Row + 1) * 19);
         _bottom = Math.Max(data.Height - below, _top + 150);
         _x = new AxisScale(ends.LowX, ends.HighX, _left, _right, data.LogX);
         _y = data.RangeY is null ? new AxisScale(_yTicks.Minimum, _yTicks.Maximum, _bottom, _top, data.LogY) : new AxisScale(ends.LowY, ends.HighY, _bottom, _top, data.LogY);
         _canvas = new SvgCanvas(data.Width, _bottom + below, data.Title);
-        _canvas.Text(Side, 28, TextWidth.Cut(data.Title, 16.5, data.Width - (2 * Side)), "font-size=\"16\" font-weight=\"600\"");
-        for (int row = 0; row < rows.Count; row++) Legend(rows[row], heading + 2 + (row * 19));
+        foreach (var (name, kind, colour, x, row) in legend) Draw(name, kind, colour, x, heading + 2 + (row * 19));
     }
 
     private double Slot => (_right - _left) / Math.Max(1, _data.Categories?.Length ?? 1);
@@ -90,12 +89,13 @@ internal sealed class PlotPicture
 
     private void Axes()
     {
-        _canvas.Open($"stroke=\"{Palette.Grid}\"");
-        var marks = _yTicks.Values.Zip(_yTicks.Labels).Where(tick => tick.First >= _y.Minimum - (1e-9 * (_y.Maximum - _y.Minimum)) && tick.First <= _y.Maximum + (1e-9 * (_y.Maximum - _y.Minimum))).ToArray();
-        foreach (var (value, _) in marks) _canvas.Line(_left, _y[value], _right, _y[value]);
-        _canvas.Close();
+        double slack = 1e-9 * (_y.Maximum - _y.Minimum);
         _canvas.Open("text-anchor=\"end\"");
-        foreach (var (value, label) in marks) _canvas.Text(_left - 7, _y[value] + 4, label);
+        foreach (var (value, label) in _yTicks.Values.Zip(_yTicks.Labels).Where(tick => tick.First >= _y.Minimum - slack && tick.First <= _y.Maximum + slack))
+        {
+            _canvas.Line(_left, _y[value], _right, _y[value], $"stroke=\"{Palette.Grid}\"");
+            _canvas.Text(_left - 7, _y[value] + 4, label);
+        }
         _canvas.Close();
         double zero = !_data.LogY && _y.Minimum <= 0 && _y.Maximum >= 0 ? _y[0] : _bottom;
         _canvas.Line(_left, zero, _right, zero, $"stroke=\"{Palette.Axis}\"");
@@ -136,8 +136,7 @@ internal sealed class PlotPicture
         if (!_y.CanShow(low) || !_y.CanShow(high)) return;
         string stroke = $"stroke=\"{Palette.Ink}\" stroke-width=\"1.4\"";
         _canvas.Line(x, _y[low], x, _y[high], stroke);
-        _canvas.Line(x - 4, _y[low], x + 4, _y[low], stroke);
-        _canvas.Line(x - 4, _y[high], x + 4, _y[high], stroke);
+        foreach (double end in new[] { low, high }) _canvas.Line(x - 4, _y[end], x + 4, _y[end], stroke);
     }
 
     private void Line(PictureTrace trace)
@@ -160,37 +159,28 @@ internal sealed class PlotPicture
         for (int i = 0; i < trace.Y.Length && trace.Whiskers is { } ends; i++) Whisker(Place(trace.X[i]), ends[i].Low, ends[i].High);
     }
 
-    private List<List<LegendEntry>> LegendRows()
+    // Where each entry stands; how many rows they take decides where the plot begins.
+    private static List<(string Name, string Kind, string Colour, double X, int Row)> Legend(PictureData data)
     {
-        var rows = new List<List<LegendEntry>>();
-        double x = double.PositiveInfinity;
-        var lines = _data.Thresholds.Select(line => new LegendEntry($"{line.Label} ({Numbers.Short(line.Value)})", "threshold", Palette.Muted));
-        LegendEntry[] entries = [.. _data.Traces.Where(trace => trace.Name.Length > 0).Select(trace => new LegendEntry(trace.Name, trace.Kind, trace.Colour)), .. lines];
-        foreach (var entry in entries.Where(_ => entries.Length > 1))
+        var entries = data.Traces.Where(trace => trace.Name.Length > 0).Select(trace => (trace.Name, trace.Kind, trace.Colour))
+            .Concat(data.Thresholds.Select(line => (Name: $"{line.Label} ({Numbers.Short(line.Value)})", Kind: "threshold", Colour: Palette.Muted))).ToArray();
+        var placed = new List<(string, string, string, double, int)>();
+        var (x, row) = (Side, 0);
+        foreach (var (name, kind, colour) in entries.Where(_ => entries.Length > 1))
         {
-            if (x + entry.Width > _data.Width - Right) (x, rows) = (Side, [.. rows, []]);
-            rows[^1].Add(entry);
-            x += entry.Width;
+            double width = 38 + TextWidth.Of(name, 12);
+            if (x > Side && x + width > data.Width - Right) (x, row) = (Side, row + 1);
+            placed.Add((name, kind, colour, x, row));
+            x += width;
         }
-        return rows;
+        return placed;
     }
 
-    private void Legend(List<LegendEntry> entries, double middle)
+    private void Draw(string name, string kind, string colour, double x, double middle)
     {
-        double x = Side;
-        foreach (var entry in entries)
-        {
-            var (name, kind, colour) = entry;
-            if (kind == "bar") _canvas.Rect(x + 3, middle - 6, 12, 12, $"rx=\"2\" fill=\"{colour}\"");
-            else if (kind == "markers") _canvas.Circle(x + 9, middle, 4, $"fill=\"{colour}\"");
-            else _canvas.Line(x, middle, x + 18, middle, $"stroke=\"{colour}\" stroke-width=\"2.5\"{(kind == "threshold" ? " " + Dashes : "")}");
-            _canvas.Text(x + 23, middle + 4, name);
-            x += entry.Width;
-        }
-    }
-
-    private sealed record LegendEntry(string Name, string Kind, string Colour)
-    {
-        public double Width => 38 + TextWidth.Of(Name, 12);
+        if (kind == "bar") _canvas.Rect(x + 3, middle - 6, 12, 12, $"rx=\"2\" fill=\"{colour}\"");
+        else if (kind == "markers") _canvas.Circle(x + 9, middle, 4, $"fill=\"{colour}\"");
+        else _canvas.Line(x, middle, x + 18, middle, $"stroke=\"{colour}\" stroke-width=\"2.5\"{(kind == "threshold" ? " " + Dashes : "")}");
+        _canvas.Text(x + 23, middle + 4, name);
     }
 }

@@ -17,6 +17,7 @@ internal sealed class SvgCanvas
     public SvgCanvas(double width, double height, string title) => Add($"""
         <svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" width="{width}" height="{height}" style="max-width:100%;height:auto" role="img" aria-label="{Escape(title)}" font-family="system-ui,-apple-system,'Segoe UI','DejaVu Sans',Arial,sans-serif" font-size="12" fill="{Palette.Ink}">
         <rect width="{width}" height="{height}" rx="4" fill="{Palette.Background}"/>
+        <text x="16" y="28" font-size="16" font-weight="600">{Escape(TextWidth.Cut(title, 16.5, width - 32))}</text>
         """);
 
     public void Open(string attributes) => Add($"<g {attributes}>");

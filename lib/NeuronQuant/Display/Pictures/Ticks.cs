@@ -17,7 +17,7 @@ internal sealed record Ticks(double[] Values, string[] Labels, double Minimum, d
     /// <summary>Marks from at or below the minimum to at or above the maximum, about <paramref name="target"/> of them.</summary>
     public static Ticks Linear(double minimum, double maximum, int target = 6, bool wholeNumbers = false)
     {
-        if (!(maximum > minimum)) (minimum, maximum) = Widen(minimum);
+        if (!(maximum > minimum)) (minimum, maximum) = minimum == 0 ? (0, 1) : (Math.Min(0, minimum), Math.Max(0, minimum));
         var step = NiceStep((maximum - minimum) / Math.Max(1, target - 1));
         if (wholeNumbers) step = Math.Max(1, step);
         // The slack keeps 0.30000000000000004 from opening one more interval for 0.3.
@@ -35,20 +35,16 @@ internal sealed record Ticks(double[] Values, string[] Labels, double Minimum, d
         double decades = Math.Log10(maximum / minimum);
         int[] multiples = decades < 0.7 ? [1, 2, 3, 4, 5, 6, 7, 8, 9] : decades < 2 ? [1, 2, 5] : [1];
         var every = Math.Max(1, (int)Math.Ceiling((high - low + 1) / 8.0));
-        var marks = from exponent in Enumerable.Range(low, high - low + 1)
-                    where exponent % every == 0
-                    from multiple in multiples
-                    let value = multiple * Math.Pow(10, exponent)
-                    where value >= minimum * (1 - 1e-9) && value <= maximum * (1 + 1e-9)
-                    select (value, multiple, exponent);
-        var all = marks.ToArray();
+        var all = (from exponent in Enumerable.Range(low, high - low + 1)
+                   where exponent % every == 0
+                   from multiple in multiples
+                   let value = multiple * Math.Pow(10, exponent)
+                   where value >= minimum * (1 - 1e-9) && value <= maximum * (1 + 1e-9)
+                   select (value, multiple, exponent)).ToArray();
         // One manner for the whole axis: plain numbers while all are short.
         var plain = all.All(m => m.exponent is >= -3 and <= 4);
         return new Ticks([.. all.Select(m => m.value)], [.. all.Select(m => LogLabel(m.multiple, m.exponent, plain))], minimum, maximum);
     }
-
-    private static (double Minimum, double Maximum) Widen(double value) =>
-        value == 0 ? (0, 1) : (Math.Min(0, value), Math.Max(0, value));
 
     private static double NiceStep(double rough)
     {

@@ -1,27 +1,12 @@
-using Plotly.NET;
-
 namespace NeuronQuant.Display;
 
-/// <summary>A chart as a static picture, for GitHub, print and every host that runs no script, and as text for a terminal.</summary>
-/// <remarks>
-/// Drawn from the same {data, layout} as the interactive chart, and a pure function of it, byte for byte, so that a notebook's outputs can be
-/// compared. A value that cannot be drawn (NaN, infinity, not positive on a logarithmic axis) is left out, and the picture says how many were.
-/// </remarks>
-internal sealed class ChartPicture(PictureData data)
+/// <summary>A chart as text, for a terminal, a difference and readers without a page: title, axes, and for each series its range and a sparkline.</summary>
+internal static class ChartText
 {
     private const string Blocks = "▁▂▃▄▅▆▇█";
 
-    /// <summary>The picture of a chart.</summary>
-    public static ChartPicture Of(GenericChart chart) => new(PictureData.Read(GenericChart.toFigureJson(chart)));
-
-    /// <summary>The heading.</summary>
-    public string Title => data.Title;
-
-    /// <summary>One SVG element.</summary>
-    public string ToSvg() => data.Matrix is { } matrix ? HeatMapPicture.Draw(data, matrix) : PlotPicture.Draw(data);
-
-    /// <summary>Title, axes, and for each series its range and a sparkline.</summary>
-    public string ToText()
+    /// <summary>The lines, without one at the end.</summary>
+    public static string Of(PictureData data)
     {
         string axes = string.Join(", ", new[] { ("x", data.XTitle), ("y", data.YTitle) }.Where(axis => axis.Item2.Length > 0).Select(axis => $"{axis.Item1}: {axis.Item2}"));
         var lines = new List<string> { data.Title + (axes.Length == 0 ? "" : $"  ({axes}{(data.LogY ? ", logarithmic" : "")})") };
