@@ -168,7 +168,7 @@ public sealed record MethodComparison(ComparedMethod Unquantized, IReadOnlyList<
         ("row", pair => pair.Paired.Model), ("against", pair => pair.Paired.Baseline), ("task", pair => pair.Task),
         (new Column("difference", "+0.0;-0.0;0.0"), pair => 100 * pair.Paired.Difference), ("won", pair => pair.Paired.OnlyModel),
         ("lost", pair => pair.Paired.OnlyBaseline), (new Column("p", "0.0000"), pair => pair.Paired.PValue),
-        (new Column("p, Holm", "0.0000"), pair => pair.Corrected), ("questions to tell apart", pair => pair.Needed));
+        (new Column("p, Holm", "0.0000"), pair => pair.Corrected), (new Column("questions to tell apart", "0"), pair => pair.Needed));
 
     /// <summary>Each row's difference from the unquantized model on one task, in points, with its 95 % interval.</summary>
     /// <param name="task">the task's name</param>
@@ -179,7 +179,7 @@ public sealed record MethodComparison(ComparedMethod Unquantized, IReadOnlyList<
         if (pairs.Length == 0)
             throw new ArgumentException($"There is no task '{task}' with a quantized row: {string.Join(", ", Unquantized.Results.Select(result => result.Task))}.", nameof(task));
         double[] points = [.. pairs.Select(pair => 100 * pair.Difference)];
-        return Chart.Point<string, double, string>(x: pairs.Select(pair => pair.Model).ToArray(), y: points, Name: task)
+        return Chart.Point<string, double, string>(x: pairs.Select(pair => pair.Model).ToArray(), y: points, Name: "difference")
             .Between(points, pairs.Select(pair => (100 * Math.Min(pair.Difference, pair.Interval.Low), 100 * Math.Max(pair.Difference, pair.Interval.High))))
             .Titled($"{task}, {pairs[0].Total} questions, against the unquantized model").Axes("", "difference (points), 95 % interval")
             .Threshold(0, "unquantized");

@@ -22,7 +22,7 @@ public sealed class CompareCommandTests
         Assert.All(rows, row => Assert.Equal(12, row.GetProperty("scores")[0].GetProperty("total").GetInt32()));
         Assert.Equal(Kept, table.GetProperty("modules_to_not_convert")[0].GetString());
         Assert.Equal("unquantized", table.GetProperty("pairs")[0].GetProperty("against").GetString());
-        Assert.Equal(["unquantized", "all", "AutoRound", "selective", "AutoRound + selective", "GPTQ"], rows.Select(row => row.GetProperty("name").GetString()));
+        Assert.Equal(["unquantized", "all", "AutoRound", "selective", "AutoRound + selective", "GPTQ"], rows.Select(row => row.GetProperty("method").GetString()));
         var text = await Nq.Run(["compare", Model, "--outliers", "128", "--methods", "rtn,gptq", .. few]);
         Assert.Equal(0, text.Code);
         Assert.Contains("every row is of the changed model", text.Error, StringComparison.Ordinal);
