@@ -43,7 +43,15 @@ public sealed class AnswerReference : IDisposable
         ArgumentNullException.ThrowIfNull(reference);
         _reference = reference;
         _batches = [.. items.Where(item => item.Choices.Count == 0).Chunk(Batch).Select(part => new Answers(Texts(engine, part)))];
-        ForEach(batch => batch.Reference = Torch.Keep(StatesOf(reference, batch).cpu()), cancellation);
+        try
+        {
+            ForEach(batch => batch.Reference = Torch.Keep(StatesOf(reference, batch).cpu()), cancellation);
+        }
+        catch
+        {
+            Dispose();
+            throw;
+        }
     }
 
     /// <summary>Loss and divergence of a model; null where no question has an answer in words.</summary>

@@ -39,7 +39,12 @@ public enum EvaluationFailure
 public sealed class EvaluationException : IOException
 {
     internal EvaluationException(EvaluationFailure failure, string where, string found, string expected, string remedy, Exception? inner = null)
-        : base($"{where}: found {found}, expected {expected}. {remedy}", inner)
+        : this(failure, where, $"found {found}, expected {expected}. {remedy}", inner)
+    {
+    }
+
+    internal EvaluationException(EvaluationFailure failure, string where, string sentences, Exception? inner = null)
+        : base($"{where}: {sentences}", inner)
     {
         (Failure, Where) = (failure, where);
     }

@@ -27,6 +27,9 @@ public static class Mmlu
     {
         ArgumentOutOfRangeException.ThrowIfNegative(shots);
         var questions = Read(test);
+        if (shots > 0 && development is not null && !File.Exists(development) && !Directory.Exists(development))
+            throw new EvaluationException(EvaluationFailure.DataNotFound, development, $"there is no such file or folder, and the {shots} worked "
+                + "examples of a prompt come from it. Put MMLU's dev beside the questions, or ask for none (--shots 0).");
         var pool = (shots == 0 || development is null ? [] : Read(development)).ToLookup(question => question.Subject);
         foreach (string subject in questions.Select(question => question.Subject).Distinct())
             if (pool[subject].Count() < shots)

@@ -89,8 +89,10 @@ public static class TextFile
         }
         catch (Exception error) when (error is IOException or UnauthorizedAccessException)
         {
-            throw new EvaluationException(EvaluationFailure.DataNotFound, path, error.Message, "a readable file",
-                "Give the path of the text.", error);
+            throw new EvaluationException(EvaluationFailure.DataNotFound, path, error is FileNotFoundException or DirectoryNotFoundException
+                ? "there is no such file. Correct the path; data are read from this machine and never downloaded."
+                : Directory.Exists(path) ? "is a folder. Give the file in it."
+                : $"cannot be read ({error.Message}). Give a file that may be read.", error);
         }
     }
 

@@ -20,11 +20,15 @@ public static class WordProblemTask
     public static EvaluationTask Gsm8k(string test, string train, int shots = 5)
     {
         ArgumentOutOfRangeException.ThrowIfNegative(shots);
+        var problems = WordProblemFile.Read(test);
+        if (shots > 0 && !File.Exists(train))
+            throw new EvaluationException(EvaluationFailure.DataNotFound, train, $"there is no such file, and the {shots} worked examples of a prompt "
+                + "come from it. Put GSM8K's train.jsonl beside the questions, or ask for none (--shots 0).");
         var examples = shots == 0 ? [] : WordProblemFile.Read(train);
         if (examples.Count < shots)
             throw new EvaluationException(EvaluationFailure.DataInvalid, train, $"{examples.Count} problems", $"at least {shots} for the examples",
                 "Give the whole training file, or ask for fewer examples.");
-        return Build("gsm8k", WordProblemFile.Read(test), [.. examples.Take(shots)], maxNewTokens: 256);
+        return Build("gsm8k", problems, [.. examples.Take(shots)], maxNewTokens: 256);
     }
 
     /// <summary>The demo task: the question alone, without examples.</summary>

@@ -20,20 +20,29 @@ public static class InputScores
     /// <param name="texts">token ids of each text</param>
     /// <param name="format">how inputs are rounded</param>
     /// <param name="cancellation">checked before each text</param>
-    public static ModuleScores Divergence(LlamaModel model, IReadOnlyList<int[]> texts, InputFormat format, CancellationToken cancellation = default)
+    /// <param name="progress">told the texts done, each with every module, and their number</param>
+    public static ModuleScores Divergence(LlamaModel model, IReadOnlyList<int[]> texts, InputFormat format, CancellationToken cancellation = default,
+        Action<long, long>? progress = null)
     {
         ArgumentNullException.ThrowIfNull(model);
         ArgumentNullException.ThrowIfNull(texts);
         ArgumentNullException.ThrowIfNull(format);
         Linear[] modules = [.. model.Blocks.SelectMany(block => block.Linears)];
-        var sums = new double[texts.Count][];
-        Torch.ForEach(model.Config.HiddenSize, [.. Enumerable.Range(0, texts.Count)], i => Torch.Run(() => { sums[i] = OfText(model, texts[i], modules, format); }), cancellation);
+        var (sums, done) = (new double[texts.Count][], 0L);
+        Torch.ForEach(model.Config.HiddenSize, [.. Enumerable.Range(0, texts.Count)], i =>
+        {
+            Torch.Run(() => { sums[i] = OfText(model, texts[i], modules, format); });
+            progress?.Invoke(Interlocked.Increment(ref done), texts.Count);
+        }, cancellation);
         double tokens = texts.Sum(text => (double)text.Length);
         return new ModuleScores($"divergence with {format.Name} inputs", "nats per token",
             modules.Index().ToDictionary(pair => pair.Item.Module, pair => sums.Sum(text => text[pair.Index]) / tokens));
     }
 
-    /// <summary>Mean divergence with the inputs of all modules rounded but those kept, nats per token: what a choice really costs.</summary>
+    /// <summary>
+    /// Mean divergence with the inputs of all modules rounded but those kept, nats per token: what a choice really costs. For several formats or
+    /// choices <see cref="InputReference"/> runs the model as it is once.
+    /// </summary>
     /// <param name="model">in floating point; it is not changed</param>
     /// <param name="texts">token ids of each text</param>
     /// <param name="format">how inputs are rounded</param>
@@ -42,16 +51,8 @@ public static class InputScores
     public static double DivergenceOf(
         LlamaModel model, IReadOnlyList<int[]> texts, InputFormat format, IEnumerable<ModuleName>? kept = null, CancellationToken cancellation = default)
     {
-        ArgumentNullException.ThrowIfNull(model);
-        ArgumentNullException.ThrowIfNull(texts);
-        var (stay, sums) = ((kept ?? []).ToHashSet(), new double[texts.Count]);
-        var inputs = new InputRounding(format, module => !stay.Contains(module.Module));
-        Torch.ForEach(model.Config.HiddenSize, [.. Enumerable.Range(0, texts.Count)], i => sums[i] = Torch.Run(() =>
-        {
-            var batch = new TokenBatch(texts[i], [], 1);
-            return LogitsDivergence.Sum(model.LogitsOf(model.Hidden(batch)), model.LogitsOf(model.Hidden(batch, simulated: new Simulation(Inputs: inputs))));
-        }), cancellation);
-        return sums.Sum() / texts.Sum(text => (double)text.Length);
+        using var reference = new InputReference(model, texts, cancellation);
+        return reference.Divergence(format, kept, cancellation);
     }
 
     /// <summary>The largest crest factor of a token's input, for each module. It ranks and does not add up.</summary>
@@ -60,23 +61,9 @@ public static class InputScores
     /// <param name="cancellation">checked before each text</param>
     public static ModuleScores CrestFactor(LlamaModel model, IReadOnlyList<int[]> texts, CancellationToken cancellation = default)
     {
-        ArgumentNullException.ThrowIfNull(model);
-        ArgumentNullException.ThrowIfNull(texts);
-        var found = new Dictionary<string, double>();
-        string[] inputs = [.. model.Blocks.SelectMany(block => block.Linears).Select(InputOf).Distinct()];
-        foreach (int[] text in texts)
-        {
-            cancellation.ThrowIfCancellationRequested();
-            Torch.Run(() =>
-            {
-                model.Hidden(new TokenBatch(text, [], 1), (name, x) =>
-                {
-                    if (inputs.Contains(name)) found[name] = Math.Max(found.GetValueOrDefault(name), LargestCrest(x));
-                });
-            });
-        }
+        var ranges = InputRanges.Measure(model, texts, cancellation: cancellation);
         return new ModuleScores("largest crest factor of a token", "ratio",
-            model.Blocks.SelectMany(block => block.Linears).ToDictionary(linear => linear.Module, linear => found[InputOf(linear)]))
+            model.Blocks.SelectMany(block => block.Linears).ToDictionary(linear => linear.Module, linear => ranges[linear.Module].CrestFactor))
         {
             AddsUp = false,
         };
@@ -90,14 +77,6 @@ public static class InputScores
     {
         ArgumentNullException.ThrowIfNull(model);
         return BudgetSelection.ByAverageBits(ModelScores.Profile(model.Blocks.SelectMany(block => block.Linears)), scores, bits);
-    }
-
-    private static string InputOf(Linear linear) => $"layers.{linear.Module.Layer}.{DecoderBlock.InputOf(linear.Module.Type)}";
-
-    private static double LargestCrest(Tensor x)
-    {
-        var wide = x.to(ScalarType.Float64);
-        return (wide.abs().amax([-1L]) / wide.square().mean([-1L]).sqrt()).nan_to_num(0).max().ToDouble();
     }
 
     // A change in a layer needs no layer before it: each starts from that layer's input.

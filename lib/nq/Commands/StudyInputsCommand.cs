@@ -35,35 +35,41 @@ internal static class StudyInputsCommand
     {
         if (bits is < 8 or > 16 or double.NaN) throw new UsageException(FormattableString.Invariant($"--bits {bits}: give 8 to 16."));
         var (model, texts, origin) = source.Open(cancellation);
-        double all = InputScores.DivergenceOf(model, texts, format, cancellation: cancellation);
-        var scores = InputScores.Divergence(model, texts, format, cancellation);
-        var crest = InputScores.CrestFactor(model, texts, cancellation);
+        var scores = CommandOutput.WithProgress("one input at a time",
+            progress => InputScores.Divergence(model, texts, format, cancellation, progress), cancellation);
+        var ranges = CommandOutput.WithProgress("their range", progress => InputRanges.Measure(model, texts, progress, cancellation), cancellation);
+        using var reference = new InputReference(model, texts, cancellation);
+        double all = reference.Divergence(format, cancellation: cancellation);
         var chosen = bits is double width ? InputScores.Choose(model, scores, width) : null;
-        double? measured = chosen is null ? null : InputScores.DivergenceOf(model, texts, format, chosen.Selection.Kept, cancellation);
-        if (json) PrintJson(format, origin, all, scores, crest, chosen, measured);
-        else Print(format, origin, all, scores, crest, chosen, measured);
+        double? measured = chosen is null ? null : reference.Divergence(format, chosen.Selection.Kept, cancellation);
+        if (json) PrintJson(format, origin, all, scores, ranges, chosen, measured);
+        else Print(format, origin, all, scores, ranges, chosen, measured);
         return 0;
     }
 
     private static void Print(
-        InputFormat format, string origin, double all, ModuleScores scores, ModuleScores crest, BudgetSelection? chosen, double? measured)
+        InputFormat format, string origin, double all, ModuleScores scores, InputRanges ranges, BudgetSelection? chosen, double? measured)
     {
         var kept = (chosen?.Selection.Kept ?? []).ToHashSet();
         CommandOutput.Note($"texts: {origin}.");
         CommandOutput.Note("inputs are rounded in a simulation with weights in floating point: on Inferentia2 they stay in bf16.");
         CommandOutput.Show(Frames.From($"Input of one module in {format.Name}", scores.Values.OrderByDescending(pair => pair.Value),
                 ("module", pair => pair.Key.Name), (new Column("divergence (nats per token)", "0.000e+0"), pair => pair.Value),
-                (new Column("largest crest factor", "0.0"), pair => crest[pair.Key]), ("stays in bf16", pair => kept.Contains(pair.Key) ? "yes" : ""))
-            .Mark(row => row[3] is "yes"));
+                (new Column("largest crest factor", "0.0"), pair => ranges[pair.Key].CrestFactor),
+                (new Column("largest channel / median", "0.0"), pair => ranges[pair.Key].Ratio), ("channels at 6", pair => ranges[pair.Key].AtSix.Count()),
+                ("stays in bf16", pair => kept.Contains(pair.Key) ? "yes" : ""))
+            .Mark(row => row[5] is "yes"));
         double sum = scores.Values.Values.Sum();
         CommandOutput.Say(FormattableString.Invariant($"all inputs in {format.Name}: {all:0.000e+0} nats per token; the modules' sum: {sum:0.000e+0}"));
+        CommandOutput.Say($"features that reach 6 in 6 % of the tokens and 25 % of the layers, LLM.int8's outliers: "
+            + $"{(ranges.OutlierFeatures is { Count: > 0 } features ? string.Join(", ", features) : "none")}");
         if (chosen is null) return;
         CommandOutput.Say(FormattableString.Invariant($"{chosen.Selection.Kept.Count} inputs in bf16, {chosen.Selection.Rule}: ")
             + FormattableString.Invariant($"measured {measured:0.000e+0} nats per token; the others' sum: {chosen.LostScore:0.000e+0}"));
     }
 
     private static void PrintJson(
-        InputFormat format, string origin, double all, ModuleScores scores, ModuleScores crest, BudgetSelection? chosen, double? measured) =>
+        InputFormat format, string origin, double all, ModuleScores scores, InputRanges ranges, BudgetSelection? chosen, double? measured) =>
         CommandOutput.Json(new
         {
             format = format.Name,
@@ -72,7 +78,16 @@ internal static class StudyInputsCommand
             divergence = all,
             sum_of_modules = scores.Values.Values.Sum(),
             modules = scores.Values.OrderBy(pair => pair.Key)
-                .Select(pair => new { module = pair.Key.Name, divergence = pair.Value, crest_factor = crest[pair.Key] }),
+                .Select(pair => new { module = pair.Key.Name, divergence = pair.Value, crest_factor = ranges[pair.Key].CrestFactor }),
+            inputs = ranges.Inputs.Select(input => new
+            {
+                input.Layer,
+                input.Input,
+                largest_channel = input.Maxima.Max(),
+                largest_over_median = input.Ratio,
+                channels_at_6 = input.AtSix,
+            }),
+            outlier_features = ranges.OutlierFeatures,
             choice = chosen is null ? null : new
             {
                 chosen.Selection.Rule,

@@ -38,8 +38,14 @@ internal static class TaskSource
     /// <param name="name">one of <see cref="Names"/></param>
     /// <param name="data">its file; the demo tasks generate their own held-out problems without one</param>
     /// <param name="shots">worked examples in the prompt; null for the task's own number</param>
-    /// <exception cref="UsageException">there is no such task, or its file is missing</exception>
-    public static EvaluationTask Of(string name, string? data, int? shots = null) => name switch
+    /// <exception cref="UsageException">there is no such task, it was given no file, or the file holds no question</exception>
+    public static EvaluationTask Of(string name, string? data, int? shots = null)
+    {
+        var task = Make(name, data, shots);
+        return task.Items.Count > 0 ? task : throw new UsageException($"{name}: {data} holds no question. Give the task's file, whole.");
+    }
+
+    private static EvaluationTask Make(string name, string? data, int? shots) => name switch
     {
         "demo" => WordProblemTask.Demo(data is null
             ? DemoTask.Generate(DemoPart.HeldOut, DemoTask.GradingSeed, 1000).Select(problem => problem.Problem) : WordProblemFile.Read(data)),

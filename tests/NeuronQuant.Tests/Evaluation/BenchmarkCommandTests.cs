@@ -133,4 +133,41 @@ public sealed class BenchmarkCommandTests : IDisposable
         Assert.Equal(1, code);
         Assert.Contains("dev.jsonl", error, StringComparison.Ordinal);
     }
+
+    [Theory]
+    [InlineData("gsm8k")]
+    [InlineData("mmlu")]
+    [InlineData("arc_easy")]
+    [InlineData("arc_challenge")]
+    [InlineData("hellaswag")]
+    [InlineData("perplexity")]
+    [InlineData("demo")]
+    public async Task A_file_that_is_missing_is_refused_in_one_sentence_with_the_remedy(string task)
+    {
+        var (code, output, error) = await Nq.Run(["eval", Model, "--task", task, "--data", "nothing.jsonl"]);
+        Assert.Equal((1, ""), (code, output));
+        Assert.EndsWith("nothing.jsonl: there is no such file. Correct the path; data are read from this machine and never downloaded.\n", error, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public async Task Examples_that_are_missing_a_folder_and_a_file_without_questions_are_said_as_such()
+    {
+        _files.Text("empty.jsonl", "\n");
+        foreach (string folder in new[] { "problems", "questions" }) Directory.CreateDirectory(_files.PathOf(folder));
+        File.Copy(_files.PathOf("questions.jsonl"), _files.PathOf("questions/test.jsonl"));
+        _files.Text("problems/test.jsonl", Line(new { question = "1 + 1?", answer = "#### 2" }));
+        await Refused("come from it. Put GSM8K's train.jsonl beside the questions, or ask for none (--shots 0).", "gsm8k", _files.PathOf("problems/test.jsonl"));
+        await Refused("come from it. Put MMLU's dev beside the questions", "mmlu", _files.PathOf("questions/test.jsonl"), "--shots", "2");
+        await Refused("is a folder. Give the file in it.", "hellaswag", _files.PathOf("mmlu"));
+        await Refused("holds no question", "arc_easy", _files.PathOf("empty.jsonl"));
+        await Refused("holds no question", "mmlu", _files.PathOf("problems/none"));
+
+        async Task Refused(string words, string task, string data, params string[] options)
+        {
+            if (!Path.HasExtension(data)) Directory.CreateDirectory(data);
+            var (code, _, error) = await Nq.Run(["compare", Model, "--tasks", $"{task}={data}", .. options]);
+            Assert.NotEqual(0, code);
+            Assert.Contains(words, error, StringComparison.Ordinal);
+        }
+    }
 }

@@ -47,6 +47,13 @@ public class StudyCommandTests
             Same(scores[module], printed.GetProperty("divergence"));
             Same(crest[module], printed.GetProperty("crest_factor"));
         }
+        var ranges = InputRanges.Measure(model, texts, cancellation: TestContext.Current.CancellationToken);
+        foreach (var (range, printed) in ranges.Inputs.Zip(found.GetProperty("inputs").EnumerateArray().ToArray()))
+        {
+            Assert.Equal((range.Layer, range.Input), (printed.GetProperty("layer").GetInt32(), printed.GetProperty("input").GetString()));
+            Same(range.Ratio, printed.GetProperty("largest_over_median"));
+        }
+        Assert.Empty(found.GetProperty("outlier_features").EnumerateArray()); // The demo model has none.
         var choice = found.GetProperty("choice");
         Assert.NotEmpty(chosen.Selection.Kept);
         Assert.Equal(chosen.Selection.Kept.Select(module => module.Name), choice.GetProperty("kept").EnumerateArray().Select(module => module.GetString()));

@@ -77,6 +77,55 @@ public class InputScoresTests
         Assert.Equal(expected, InputScores.CrestFactor(model, [text])[ModuleName.Parse("layers.1.mlp.down_proj")], 1e-9);
     }
 
+    [Fact]
+    public void Ranges_equal_plain_loops_and_an_outlier_is_one_by_magnitude_tokens_and_layers()
+    {
+        var model = FoldCase.Model(ModelFamily.Llama, false);
+        int[][] texts = [TestModels.Tokens(11, 1), TestModels.Tokens(6, 2)];
+        // A channel far above 6 in every token of one of two layers.
+        float[] gains = model.Blocks[0].MiddleNorm.ToArray();
+        gains[3] = 500;
+        model.Blocks[0].MiddleNorm.Set(gains);
+        var seen = new Dictionary<string, List<double[]>>();
+        foreach (int[] text in texts)
+            new ReferenceModel(model).Logits(text, (name, x) =>
+            {
+                if (!seen.TryGetValue(name, out var tokens)) seen[name] = tokens = [];
+                tokens.AddRange(x.Chunk(x.Length / text.Length));
+            });
+        var ranges = InputRanges.Measure(model, texts);
+        Assert.Equal(8, ranges.Inputs.Count);
+        foreach (var range in ranges.Inputs)
+        {
+            var tokens = seen[$"layers.{range.Layer}.{range.Input}"];
+            int channels = tokens[0].Length;
+            double[] maxima = [.. Enumerable.Range(0, channels).Select(j => tokens.Max(token => Math.Abs(token[j])))];
+            for (int j = 0; j < channels; j++)
+            {
+                Assert.True(Math.Abs(maxima[j] - range.Maxima[j]) < 1e-9 * Math.Max(1, maxima[j]), $"layers.{range.Layer}.{range.Input}, {j}: {maxima[j]} and {range.Maxima[j]}");
+                Assert.Equal(tokens.Count(token => Math.Abs(token[j]) >= 6), range.TokensAtSix[j]);
+            }
+            double[] sorted = [.. maxima.Order()];
+            Assert.Equal(sorted[^1] / ((sorted[(channels - 1) / 2] + sorted[channels / 2]) / 2), range.Ratio, 1e-9);
+        }
+        Assert.Contains(3, ranges.OutlierFeatures);
+        Assert.Contains(3, ranges[ModuleName.Parse("layers.0.mlp.up_proj")].AtSix);
+        Assert.Equal(Enumerable.Range(0, model.Config.HiddenSize).Where(j => ranges.Inputs.Where(range => range.Input.EndsWith("norm", StringComparison.Ordinal))
+            .Any(range => seen[$"layers.{range.Layer}.{range.Input}"].Count(token => Math.Abs(token[j]) >= 6) >= 0.06 * 17)), ranges.OutlierFeatures);
+    }
+
+    [Fact]
+    public void A_reference_serves_several_formats_and_choices_and_a_text_that_fails_leaves_nothing()
+    {
+        var model = FoldCase.Model(ModelFamily.Llama, false);
+        int[][] texts = [TestModels.Tokens(11, 1), TestModels.Tokens(6, 2)];
+        using var reference = new InputReference(model, texts);
+        foreach (var format in InputFormat.All)
+            foreach (var kept in new[] { [], new[] { ModuleName.Parse("layers.0.mlp.down_proj") } })
+                Assert.Equal(InputScores.DivergenceOf(model, texts, format, kept), reference.Divergence(format, kept));
+        Assert.Throws<ModelException>(() => new InputReference(model, [texts[0], [100_000]]));
+    }
+
     private static double[] Round(InputFormat format, double[] x, int texts, int length) =>
         Torch.Run(() => format.Round(torch.tensor(x).view(texts, length, -1)).data<double>().ToArray());
 
