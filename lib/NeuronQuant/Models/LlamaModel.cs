@@ -62,6 +62,12 @@ public sealed class LlamaModel : IDisposable
     /// <summary>Number of weights, a tied head counted once.</summary>
     public long ParameterCount => Parameters.Sum(parameter => parameter.Tensor.numel());
 
+    /// <summary>
+    /// A term that training adds to the loss: told the name of each module and what it gives, it returns a number to add, or null. The loss that is
+    /// reported stays that of predictions. Null but while a model acquires activation outliers.
+    /// </summary>
+    internal Func<string, Tensor, Tensor?>? LossTerm { get; set; }
+
     /// <summary>What is trained: whole tensors, and whether weight decay is for them.</summary>
     internal IEnumerable<(Tensor Leaf, bool Decays)> Leaves =>
         [(_embedding, false), .. Blocks.SelectMany(block => block.Leaves), (_norm, false), .. Config.TieWordEmbeddings ? [] : new[] { (_head, true) }];
@@ -105,14 +111,19 @@ public sealed class LlamaModel : IDisposable
         ArgumentNullException.ThrowIfNull(batch);
         foreach (var (leaf, _) in Leaves) leaf.requires_grad = true;
         // The two halves of a small model's batch need not wait for each other. There are two whatever the threads, and the sum of two gradients does not
-        // depend on which comes first: the same bits on one thread and on many.
-        TokenBatch[] parts = Config.HiddenSize < Torch.Small ? [.. batch.Halves().Where(half => half.Counted > 0)] : [batch];
+        // depend on which comes first: the same bits on one thread and on many. A term of the loss is of the whole batch.
+        TokenBatch[] parts = LossTerm is null && Config.HiddenSize < Torch.Small ? [.. batch.Halves().Where(half => half.Counted > 0)] : [batch];
         if (parts.Length == 0) parts = [batch];
         var losses = new double[parts.Length];
         Torch.ForEach(Config.HiddenSize, [.. parts.Index()], part => losses[part.Index] = Torch.WithGradients(() =>
         {
-            var loss = LossOf(part.Item, batch.Counted);
-            loss.backward();
+            var terms = new List<Tensor>();
+            var loss = LossOf(part.Item, batch.Counted, LossTerm is null ? null : (name, output) =>
+            {
+                if (LossTerm(name, output) is { } term) terms.Add(Torch.Keep(term)); // It outlives its block.
+            });
+            terms.Aggregate(loss, Torch.Plus).backward();
+            foreach (var term in terms) term.Dispose();
             return loss.ToDouble();
         }), CancellationToken.None);
         return losses.Sum();
@@ -125,13 +136,13 @@ public sealed class LlamaModel : IDisposable
     });
 
     // The sum of the cross-entropies of the positions that have a target, divided by a number of positions: a tensor that backward() can start from.
-    private Tensor LossOf(TokenBatch batch, int positions)
+    private Tensor LossOf(TokenBatch batch, int positions, Action<string, Tensor>? see = null)
     {
         if (batch.Counted == 0) throw new ModelException("batch", "has no position with a target: nothing to learn. Check the loss mask.");
         long[] counted = [.. Enumerable.Range(0, batch.Rows).Where(i => batch.Targets[i] != TokenBatch.Ignored).Select(i => (long)i)];
         if (counted.FirstOrDefault(i => (uint)batch.Targets[i] >= (uint)Config.VocabularySize, -1) is >= 0 and var at)
             throw new ModelException("batch", $"target {batch.Targets[at]} at position {at} is outside of the vocabulary of {Config.VocabularySize}.");
-        var rows = Hidden(batch).view(batch.Rows, Config.HiddenSize).index_select(0, tensor(counted).to(Place.Device));
+        var rows = Hidden(batch, see).view(batch.Rows, Config.HiddenSize).index_select(0, tensor(counted).to(Place.Device));
         return F.cross_entropy(LogitsOf(rows), tensor([.. counted.Select(i => (long)batch.Targets[i])]).to(Place.Device), reduction: nn.Reduction.Sum)
             .div(Torch.Number(positions));
     }
