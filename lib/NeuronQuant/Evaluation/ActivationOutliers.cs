@@ -84,15 +84,8 @@ public static class ActivationOutliers
         ArgumentNullException.ThrowIfNull(model);
         ArgumentNullException.ThrowIfNull(recipe);
         var chosen = Chosen(recipe, model.Config.HiddenSize);
-        model.LossTerm = (name, x) => name.EndsWith("layernorm", StringComparison.Ordinal) ? Term(x, chosen, recipe.Ratio) * recipe.Weight : null;
-        try
-        {
-            Trainer.Run(model, batches, new TrainingPlan(recipe.Steps, recipe.PeakRate, WarmUpSteps), report, cancellation);
-        }
-        finally
-        {
-            model.LossTerm = null;
-        }
+        Trainer.Run(model, batches, new TrainingPlan(recipe.Steps, recipe.PeakRate, WarmUpSteps), report, cancellation,
+            (name, x) => name.EndsWith("layernorm", StringComparison.Ordinal) ? Term(x, chosen, recipe.Ratio) * recipe.Weight : null);
     }
 
     /// <summary>Which channels a recipe pulls, and to which sign.</summary>

@@ -101,18 +101,13 @@ public sealed record MethodComparison(ComparedMethod Unquantized, IReadOnlyList<
             return made;
         }
 
-        async Task<MethodComparison> Compare()
+        try
         {
             long bytes = 2 * model.Linears.Sum(linear => (long)linear.Out * linear.In);
             var first = await Known(BeforeRounding, () => Grade(new ComparedMethod(BeforeRounding, 16, bytes, [], null, 0, 0, null), model)).ConfigureAwait(false);
             var all = new List<ComparedMethod>();
             foreach (var row in rows) all.Add(await Known(row.Name, () => Make(row)).ConfigureAwait(false));
             return new MethodComparison(first, all);
-        }
-
-        try
-        {
-            return await Compare().ConfigureAwait(false);
         }
         finally
         {

@@ -54,12 +54,11 @@ public static class MethodRegistry
         if (selective) parts = parts.Length == 1 ? ["rtn"] : parts[..^1];
         var own = replaced.ToDictionary(method => method.Name);
         IQuantizationMethod[] methods = [.. parts.Select(part => own.GetValueOrDefault(part) ?? Known.GetValueOrDefault(part)
-            ?? throw new ArgumentException($"'{part}' is no method. Use {string.Join(", ", Names)}, and +{Selective}.", nameof(name)))];
+            ?? throw new ArgumentException($"'{part}' is no method. Use {string.Join(", ", Names)}, and +{Selective}."))];
         var whole = methods[^1];
         foreach (var before in methods.SkipLast(1).Reverse())
             whole = before is IModelTransform transform ? transform.Then(whole)
-                : throw new ArgumentException($"'{name}': {before.Name} chooses integers, so nothing can follow it. Put a transform first.",
-                    nameof(name));
+                : throw new ArgumentException($"'{name}': {before.Name} chooses integers, so nothing can follow it. Put a transform first.");
         return new MethodRow(selective && parts is ["rtn"] ? Selective : selective ? $"{whole.Name}+{Selective}" : whole.Name, whole, selective);
     }
 }

@@ -62,12 +62,6 @@ public sealed class LlamaModel : IDisposable
     /// <summary>Number of weights, a tied head counted once.</summary>
     public long ParameterCount => Parameters.Sum(parameter => parameter.Tensor.numel());
 
-    /// <summary>
-    /// A term that training adds to the loss: told the name of each module and what it gives, it returns a number to add, or null. The loss that is
-    /// reported stays that of predictions. Null but while a model acquires activation outliers.
-    /// </summary>
-    internal Func<string, Tensor, Tensor?>? LossTerm { get; set; }
-
     /// <summary>What is trained: whole tensors, and whether weight decay is for them.</summary>
     internal IEnumerable<(Tensor Leaf, bool Decays)> Leaves =>
         [(_embedding, false), .. Blocks.SelectMany(block => block.Leaves), (_norm, false), .. Config.TieWordEmbeddings ? [] : new[] { (_head, true) }];
@@ -106,24 +100,25 @@ public sealed class LlamaModel : IDisposable
 
     /// <summary>Mean loss in nats per token; the gradient of every parameter is then in <see cref="Parameter.Gradient"/>, until <see cref="DropGradients"/>.</summary>
     /// <param name="batch">tokens and targets; gradients of several batches add up</param>
-    public double LossAndGradients(TokenBatch batch)
+    /// <param name="term">told the name of each module and what it gives, a number that is added to the loss for the gradients alone, or null; null for none</param>
+    public double LossAndGradients(TokenBatch batch, Func<string, Tensor, Tensor?>? term = null)
     {
         ArgumentNullException.ThrowIfNull(batch);
         foreach (var (leaf, _) in Leaves) leaf.requires_grad = true;
         // The two halves of a small model's batch need not wait for each other. There are two whatever the threads, and the sum of two gradients does not
         // depend on which comes first: the same bits on one thread and on many. A term of the loss is of the whole batch.
-        TokenBatch[] parts = LossTerm is null && Config.HiddenSize < Torch.Small ? [.. batch.Halves().Where(half => half.Counted > 0)] : [batch];
+        TokenBatch[] parts = term is null && Config.HiddenSize < Torch.Small ? [.. batch.Halves().Where(half => half.Counted > 0)] : [batch];
         if (parts.Length == 0) parts = [batch];
         var losses = new double[parts.Length];
         Torch.ForEach(Config.HiddenSize, [.. parts.Index()], part => losses[part.Index] = Torch.WithGradients(() =>
         {
             var terms = new List<Tensor>();
-            var loss = LossOf(part.Item, batch.Counted, LossTerm is null ? null : (name, output) =>
+            var loss = LossOf(part.Item, batch.Counted, term is null ? null : (name, output) =>
             {
-                if (LossTerm(name, output) is { } term) terms.Add(Torch.Keep(term)); // It outlives its block.
+                if (term(name, output) is { } number) terms.Add(Torch.Keep(number)); // It outlives its block.
             });
             terms.Aggregate(loss, Torch.Plus).backward();
-            foreach (var term in terms) term.Dispose();
+            foreach (var number in terms) number.Dispose();
             return loss.ToDouble();
         }), CancellationToken.None);
         return losses.Sum();

@@ -48,10 +48,11 @@ public static class Trainer
     /// <param name="plan">steps, rates and limits</param>
     /// <param name="report">called after each step; null for none</param>
     /// <param name="cancellation">checked before each step</param>
+    /// <param name="term">see <see cref="LlamaModel.LossAndGradients"/>; null for none</param>
     /// <returns>loss of the last step</returns>
     /// <exception cref="ModelException">the loss is not finite, or a batch has no target</exception>
     public static double Run(LlamaModel model, IEnumerable<TokenBatch> batches, TrainingPlan plan, Action<TrainingStep>? report = null,
-        CancellationToken cancellation = default)
+        CancellationToken cancellation = default, Func<string, Tensor, Tensor?>? term = null)
     {
         ArgumentNullException.ThrowIfNull(model);
         ArgumentNullException.ThrowIfNull(batches);
@@ -67,7 +68,7 @@ public static class Trainer
             {
                 cancellation.ThrowIfCancellationRequested();
                 long start = Stopwatch.GetTimestamp();
-                loss = model.LossAndGradients(batch);
+                loss = model.LossAndGradients(batch, term);
                 double norm = Torch.Run(() =>
                 {
                     foreach (var (leaf, parameter, _) in parameters) parameter.grad = leaf.grad!.to(parameter.dtype);

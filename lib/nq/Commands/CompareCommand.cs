@@ -30,7 +30,7 @@ internal static class CompareCommand
         var (model, keep, calibration, samples, length, json) =
             (Arguments.Model(), Arguments.Keep(), TuningOptions.Calibration(), TuningOptions.Samples(), TuningOptions.SequenceLength(), Arguments.Json());
         var bits = new Option<int>("--bits") { Description = "Width of the codes, 2 to 8.", DefaultValueFactory = _ => 8 };
-        var outliers = new Option<int>("--outliers") { Description = "Plant outliers in the weights first, this power of two above the rest: a defect made on purpose, that AWQ would remove by construction; the result says so. 0 leaves the model as it is." };
+        var outliers = new Option<int>("--outliers") { Description = "Plant outliers in the weights first, this power of two above the rest: a defect made on purpose, that AWQ would remove by construction; the result says so. For one that it cannot, compare what nq train --activation-outliers makes. 0 leaves the model as it is." };
         var average = new Option<double>("--average-bits") { Description = "What selective may keep, as the average width that an int8 model would then have.", DefaultValueFactory = _ => 9 };
         var recipe = Arguments.Choice("--recipe", "AutoRound's recipe", "default", "light", "default", "best");
         var (tasks, shots, limit) = (TaskSource.Several(), TaskSource.Shots(), TaskSource.Limit());

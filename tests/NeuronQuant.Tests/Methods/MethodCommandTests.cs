@@ -45,7 +45,9 @@ public sealed class MethodCommandTests : IDisposable
     [InlineData("--method", "awq", "--format", "f8e4m3")]
     public async Task What_cannot_be_is_a_usage_error(params string[] options)
     {
-        Assert.Equal(2, (await Nq.Run(["quantize", Model, "--out", Out, .. options, .. Few])).Code);
+        var (code, output, error) = await Nq.Run(["quantize", Model, "--out", Out, .. options, .. Few]);
+        Assert.Equal(2, code);
+        Assert.DoesNotContain("(Parameter", output + error, StringComparison.Ordinal);
         Assert.False(Directory.Exists(Out));
     }
 

@@ -289,6 +289,12 @@ public sealed class IntegerChangesTests : IDisposable
         Assert.Equal(expected.Where(pair => !pair.Key.StartsWith("layers.0.self_attn", StringComparison.Ordinal)).Select(pair => (pair.Key, (long?)pair.Value)),
             changes.Modules.Select(module => (module.Module.Name, module.Changed)));
         Assert.Contains("layers.2.mlp.down_proj", changes.ToDataFrame().ToString(), StringComparison.Ordinal);
+        Assert.Equal("config.json", Assert.Throws<QuantizationException>(() => // What NxDI loads has no config.json.
+        {
+            using var ours = Checkpoint.Open(_files.PathOf("ours"));
+            GpuCheckpoint.Write(ours, _files.PathOf("gpu"), plan, GpuLayout.AutoRound);
+        }).Module);
+        Assert.False(Directory.Exists(_files.PathOf("gpu")));
         using var plain = Checkpoint.Open(Model);
         Assert.Null(NeuronCheckpoint.Write(plain, _files.PathOf("plain"), QuantizationPlan.Create(plain, Format.Int8)).SourceIntegers);
     }

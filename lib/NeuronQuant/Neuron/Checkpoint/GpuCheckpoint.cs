@@ -65,6 +65,9 @@ public static class GpuCheckpoint
         var count = new IntegerCount(source, request);
         grid ??= chosen?.Weights.Values.FirstOrDefault()?.Grid ?? Grid.Nxd();
         GpuConfig.Check(layout, plan, grid);
+        if (!source.HasConfig)
+            throw new QuantizationException("config.json", $"{source.Path} has none, and layout {GpuConfig.Name(layout)} says in it how the codes are to be read: "
+                + "vLLM would not load the folder. Give the model's own folder; one that NxDI loads holds weights alone.");
         if (chosen is not null) CheckChosen(plan, grid, chosen);
         TargetGuard.Check(source, folder);
         long done = 0, total = source.Tensors.Sum(tensor => tensor.ElementCount), weights = 0;
