@@ -38,10 +38,11 @@ public sealed record LearnedRotation(double[] Stream, IReadOnlyList<double[]> He
 /// R3 and R4 are left out as in Rotation, for NxDI has no kernel for them, and with them most of the published gain: without R4 down keeps its
 /// outliers.
 /// On the demo model, whose rows are normal as they are, learning takes back what a random rotation loses at 3 bits, or a part of it. With seed 42
-/// the loss on right answers is 0.0145 nats (random 0.0150, rounding 0.0125), with seed 1 it is 0.0113 (random 0.0144): on which side of
-/// rounding it ends is luck, as there is nothing for a rotation to spread, see Rotation. GPTQ behind a random rotation has 0.0082, alone 0.0077.
-/// It is not as good as rounding with seed 42 at 4 bits either (0.0068 against 0.0063), nor in groups of 64 (0.0128 against 0.0102 at 3 bits, 0.0068
-/// against 0.0066 at 4), for the same reason; what it learns, the most likely token on calibration texts, is also not the loss on answers.
+/// the loss on right answers is 0.0120 nats (random 0.0150, rounding 0.0125), with seed 1 it is 0.0142 (random 0.0144): on which side of
+/// rounding it ends is luck, as there is nothing for a rotation to spread, see Rotation; with the last bits of the gradients' sums other ones, seed 42
+/// had 0.0145 and seed 1 0.0113. GPTQ behind a random rotation has 0.0082, alone 0.0077.
+/// It is not as good as rounding with seed 42 at 4 bits (0.0070 against 0.0063), nor at 3 bits in groups of 64 (0.0117 against 0.0102; at 4 it is,
+/// 0.0064 against 0.0066), for the same reason; what it learns, the most likely token on calibration texts, is also not the loss on answers.
 /// The authors say to learn with weights in 16 bits where GPTQ follows; here the grid is rounded to nearest throughout.
 /// Left out: momentum (the authors' is 0), activations quantized while learning.
 /// </remarks>
