@@ -28,16 +28,11 @@ public class InterruptTests
         string folder = Directory.CreateTempSubdirectory("neuronquant-").FullName;
         try
         {
-            var start = new ProcessStartInfo("dotnet", [typeof(CommandLine.Program).Assembly.Location, .. arguments(folder)])
-            {
-                RedirectStandardError = true,
-                RedirectStandardOutput = true,
-            };
-            using var process = Process.Start(start)!;
+            using var process = Process.Start(Repository.Start("dotnet", [typeof(CommandLine.Program).Assembly.Location, .. arguments(folder)]))!;
             var error = process.StandardError.ReadToEndAsync(TestContext.Current.CancellationToken);
             for (int i = 0; i < 300 && !begun(folder); i++) await Task.Delay(100);
             await Task.Delay(500); // Into a step.
-            using (var kill = Process.Start("kill", ["-INT", $"{process.Id}"])) await kill.WaitForExitAsync();
+            using (var kill = Process.Start(Repository.Start("kill", "-INT", $"{process.Id}"))!) await kill.WaitForExitAsync();
             using var limit = new CancellationTokenSource(TimeSpan.FromSeconds(30));
             await process.WaitForExitAsync(limit.Token);
             Assert.Equal(1, process.ExitCode);

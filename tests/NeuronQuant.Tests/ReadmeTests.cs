@@ -1,5 +1,4 @@
 using System.Text.RegularExpressions;
-using NeuronQuant.CommandLine;
 using NeuronQuant.CommandLine.Notebooks;
 using NeuronQuant.Neuron;
 using NeuronQuant.Tests.Neuron;
@@ -68,15 +67,7 @@ public class ReadmeTests
 
     private static async Task<(int Code, string Output)> Run(string[] arguments)
     {
-        var (before, writer) = (Console.Out, new StringWriter());
-        Console.SetOut(writer);
-        try
-        {
-            return (await Program.Main(arguments), writer.ToString());
-        }
-        finally
-        {
-            Console.SetOut(before);
-        }
+        var (code, output, error) = await Nq.Run(arguments);
+        return (code, code == 0 ? output : output + error);
     }
 }

@@ -85,7 +85,7 @@ public static class ActivationOutliers
         ArgumentNullException.ThrowIfNull(recipe);
         var chosen = Chosen(recipe, model.Config.HiddenSize);
         Trainer.Run(model, batches, new TrainingPlan(recipe.Steps, recipe.PeakRate, WarmUpSteps), report, cancellation,
-            (name, x) => name.EndsWith("layernorm", StringComparison.Ordinal) ? Term(x, chosen, recipe.Ratio) * recipe.Weight : null);
+            (name, x) => name.EndsWith("layernorm", StringComparison.Ordinal) ? Term(x, chosen, recipe.Ratio) * Torch.Number(recipe.Weight) : null);
     }
 
     /// <summary>Which channels a recipe pulls, and to which sign.</summary>
@@ -106,8 +106,8 @@ public static class ActivationOutliers
         var channels = chosen.Select(one => one.Channel).ToHashSet();
         long[] others = [.. Enumerable.Range(0, (int)x.shape[^1]).Where(channel => !channels.Contains(channel)).Select(channel => (long)channel)];
         // The others are a measure here and are not pulled down.
-        var rms = x.index_select(-1, tensor(others)).square().mean([-1L], keepdim: true).sqrt().detach();
+        var rms = x.index_select(-1, tensor(others)).Squared().mean([-1L], keepdim: true).sqrt().detach();
         var large = x.index_select(-1, tensor(chosen.Select(one => (long)one.Channel).ToArray())) * tensor(chosen.Select(one => one.Sign).ToArray());
-        return F.relu(1 - large / (rms * ratio)).square().mean();
+        return F.relu((large / (rms * Torch.Number(ratio))).neg().add(Torch.Number(1), Torch.Number(1))).Squared().mean();
     }
 }

@@ -37,7 +37,7 @@ internal sealed class AdaRoundRun
         Tensor Of(float[] from) => TensorConversion.Share(from, weight.Rows, weight.Columns).to(type);
         (_weight, _scales, _zeros) = (Of(values), Of(scales), Of(zeros));
         _fixedCodes = Of([.. start.Integers.ToArray().Select(code => (float)code)]);
-        var ratio = _weight / _scales + _zeros;
+        var ratio = (_weight / _scales).Plus(_zeros);
         _floors = ratio.floor();
         _free = (_floors.ge(Torch.Number(start.Grid.Minimum)) & _floors.le(Torch.Number(start.Grid.Maximum - 1))).to(type);
         if (FakeQuantization.IsShared(start.Grid)) // Rule R1: the largest weight keeps the largest code.
@@ -45,7 +45,7 @@ internal sealed class AdaRoundRun
         _count = Math.Max(1, _free.sum().ToDouble());
         _v = (ratio.sub_(_floors).sub_(Torch.Number(AdaRound.Gamma)).reciprocal_().mul_(Torch.Number(AdaRound.Zeta - AdaRound.Gamma)).sub_(Torch.Number(1))).log_().neg_();
         _gram = gram.ToTensor().to(type);
-        _gram = _gram * (1 / RoundedError()); // The error of rounding is then 1.
+        _gram = _gram * tensor(1 / RoundedError()); // The error of rounding is then 1.
     }
 
     public (QuantizedWeight Weight, long Soft) Learn(AdaRoundOptions options, CancellationToken cancellation)

@@ -66,7 +66,7 @@ public sealed record CacheScales(double Target = 120, bool ValuesByHead = true) 
         double[] keys = [.. scales.SelectMany(head => head.Concat(head))];
         Torch.Run(() =>
         {
-            Multiply(block["self_attn.k_proj"], 1 / tensor(keys));
+            Multiply(block["self_attn.k_proj"], tensor(keys).reciprocal());
             Multiply(block["self_attn.q_proj"], tensor(Folds.PerQueryHead(keys, config)));
         });
         return new Fold($"layers.{block.Layer}.self_attn.k_proj; self_attn.q_proj", $"rows of k / c, rows of q * c, {Folds.Range(keys).Replace('s', 'c')}",

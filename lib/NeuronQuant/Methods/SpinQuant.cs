@@ -97,7 +97,7 @@ public sealed record SpinQuant(SpinQuantOptions? Options = null) : IModelTransfo
     public static double[] Stepped(double[] rotation, double[] gradient, double rate) => Torch.Run(() =>
     {
         Tensor r = Rotation.Square(rotation), v = -Rotation.Square(gradient).t(), m = v.mm(r);
-        var b = m - r.t().mm(r.mm(m)) / 2;
+        var b = m - r.t().mm(r.mm(m)) / Torch.Number(2);
         var a = b - b.t();
         double t = Math.Min(rate, 1 / (a.abs().sum([0L]).max().item<double>() + 1e-8));
         var identity = eye(r.shape[0], dtype: ScalarType.Float64);

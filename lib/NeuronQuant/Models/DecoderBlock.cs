@@ -137,7 +137,7 @@ public sealed class DecoderBlock : IDisposable
 
     /// <summary>x / sqrt(mean(x^2) + epsilon) * weight, over the last dimension, in the weight's type.</summary>
     internal static Tensor RmsNorm(Tensor x, Tensor weight, double epsilon) =>
-        (x * x.square().mean([-1], keepdim: true).add(Torch.Number(epsilon), Torch.Number(1)).rsqrt()).to(weight.dtype) * weight;
+        (x * x.Squared().mean([-1], keepdim: true).add(Torch.Number(epsilon), Torch.Number(1)).rsqrt()).to(weight.dtype) * weight;
 
     /// <summary>Frees the weights.</summary>
     public void Dispose()

@@ -41,8 +41,8 @@ public static class OutlierInjection
         {
             foreach (int channel in chosen)
             {
-                norm.Tensor.narrow(0, channel, 1).div_(factor);
-                foreach (var reader in readers) reader.Weight.Tensor.narrow(1, channel, 1).mul_(factor);
+                norm.Tensor.narrow(0, channel, 1).div_(Torch.Number(factor));
+                foreach (var reader in readers) reader.Weight.Tensor.narrow(1, channel, 1).mul_(Torch.Number(factor));
             }
         });
     }

@@ -91,8 +91,9 @@ public static class Torch
     /// <summary>A number that takes part in an operation, kept for good.</summary>
     /// <remarks>
     /// TorchSharp makes an object of every plain number, and reads its address before the native call; a collection that another thread sets off during the call
-    /// then frees it under the operation, which ends in "Expected false to be true" or in another number. So wherever work runs on several threads here, numbers
-    /// come from this table, and a sum of tensors by <see cref="Plus"/>, since "+" hides a factor of 1.
+    /// then frees it under the operation, which ends in "Unknown scalar type", or in another number. Any other thread will do, one that only reads a file. So
+    /// numbers here come from this table, a sum of tensors by <see cref="Plus"/>, since "+" hides a factor of 1, and a square by <see cref="Squared"/>, since
+    /// square() hides a 2. A test reads the compiled library for calls that hide such an object.
     /// </remarks>
     internal static Scalar Number(double value) => Numbers.GetOrAdd(value, number => Loaded(() => number.ToScalar()));
 
@@ -101,6 +102,9 @@ public static class Torch
 
     /// <summary>x + y.</summary>
     internal static Tensor Plus(this Tensor x, Tensor y) => x.add(y, Number(1));
+
+    /// <summary>x * x, element by element.</summary>
+    internal static Tensor Squared(this Tensor x) => x * x;
 
     /// <summary>x += y.</summary>
     internal static Tensor Plus_(this Tensor x, Tensor y) => x.add_(y, Number(1));

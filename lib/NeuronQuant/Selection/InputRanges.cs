@@ -94,7 +94,7 @@ public sealed record InputRanges(IReadOnlyList<InputRange> Inputs)
     // Magnitudes [tokens, in]; of a token that is all zero the crest factor counts as 0.
     private static void Add(InputRange range, Tensor magnitudes)
     {
-        double crest = (magnitudes.amax([1L]) / magnitudes.square().mean([1L]).sqrt()).nan_to_num(0).max().ToDouble();
+        double crest = (magnitudes.amax([1L]) / magnitudes.Squared().mean([1L]).sqrt()).nan_to_num(0).max().ToDouble();
         range.CrestFactor = Math.Max(range.CrestFactor, crest);
         double[] largest = magnitudes.amax([0L]).data<double>().ToArray();
         long[] reached = magnitudes.ge(Torch.Number(6)).sum([0L]).data<long>().ToArray();

@@ -26,12 +26,12 @@ public static class ModelScores
         var modules = Linears(model);
         var sums = new Dictionary<string, double[]>();
         foreach (var batch in Batches(model, texts, cancellation))
-            Torch.Run(() => { model.Hidden(batch, (name, output) => sums[name] = Added(sums.GetValueOrDefault(name), Real(batch, output).to(ScalarType.Float64).square().sum(dim: 0))); });
+            Torch.Run(() => { model.Hidden(batch, (name, output) => sums[name] = Added(sums.GetValueOrDefault(name), Real(batch, output).to(ScalarType.Float64).Squared().sum(dim: 0))); });
         double tokens = texts.Sum(text => (double)text.Length);
         return new ModuleScores("activation_weighted_error", "squared output units", modules.ToDictionary(pair => pair.Key, pair =>
         {
             var weights = tensor(Array.ConvertAll(sums[InputOf(pair.Key)], sum => sum / tokens));
-            return SumOverErrors(pair.Value, grid, error => error.square().mul_(weights));
+            return SumOverErrors(pair.Value, grid, error => error.Squared().mul_(weights));
         }));
     }
 

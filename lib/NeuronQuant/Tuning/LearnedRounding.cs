@@ -44,7 +44,7 @@ public sealed record TuningRules(string Name = AutoRound.Method, TuningLoss? Los
 public static class LearnedRounding
 {
     /// <summary>Mean over all values of the squared difference, masked positions counted as zero differences (auto-round quantizer.py:142-150).</summary>
-    public static Tensor MaskedSquares(Tensor output, Tensor target, Tensor mask) => ((output - target) * mask).square().mean();
+    public static Tensor MaskedSquares(Tensor output, Tensor target, Tensor mask) => ((output - target) * mask).Squared().mean();
 
     /// <summary>Codes and scales of a weight, with a graph; see the remarks of the class.</summary>
     /// <exception cref="TuningException">the grid cannot be tuned on</exception>

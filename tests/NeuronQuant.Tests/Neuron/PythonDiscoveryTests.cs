@@ -136,17 +136,14 @@ public abstract class PythonDiscoveryTests(string way)
     // nq beside the tests, with only the variables that the case gives.
     private async Task<PythonFinding> Ask(string? python, Dictionary<string, string> variables)
     {
-        var start = new ProcessStartInfo(Path.Combine(AppContext.BaseDirectory, "nq"), ["doctor", "--json", "--python", python ?? "auto"])
-        {
-            RedirectStandardOutput = true,
-            RedirectStandardError = true,
-        };
+        var start = Repository.Start(Path.Combine(AppContext.BaseDirectory, "nq"), "doctor", "--json", "--python", python ?? "auto");
         foreach (string name in new[] { "NEURON_PYTHON", "CONDA_PREFIX", "VIRTUAL_ENV", "PYTHONHOME", "PYTHONPATH" }) start.Environment.Remove(name);
         foreach (var (name, value) in variables) start.Environment[name] = value;
         using var process = Process.Start(start)!;
         var (output, errors) = (process.StandardOutput.ReadToEndAsync(), process.StandardError.ReadToEndAsync());
         await process.WaitForExitAsync(TestContext.Current.CancellationToken);
-        var report = JsonNode.Parse(await output) ?? throw new InvalidOperationException(await errors);
+        Assert.True((await output).StartsWith('{'), $"exit code {process.ExitCode}\n{await output}\n{await errors}");
+        var report = JsonNode.Parse(await output)!;
         var found = report["python"]!.AsArray().Single(one => (string)one!["way"]! == way)!;
         var environment = found["environment"];
         return new PythonFinding(way, (bool)found["works"]!, (string)found["detail"]!, environment is null ? null : new NeuronEnvironment(

@@ -65,6 +65,7 @@ public static class TorchLibrary
 
     private static void LoadOnce()
     {
+        HaveAFolder();
         SpinBriefly();
         KeepFreedMemory();
         nint half;
@@ -79,6 +80,19 @@ public static class TorchLibrary
         }
         NativeLibrary.SetDllImportResolver(typeof(torch).Assembly, (name, _, _) => name == "LibTorchSharp" ? half : 0);
         torch.InitializeDeviceType(DeviceType.CPU);
+    }
+
+    // MKL ends the process where the current directory was deleted, and says that it cannot load a file that is there.
+    private static void HaveAFolder()
+    {
+        try
+        {
+            Directory.GetCurrentDirectory();
+        }
+        catch (Exception error) when (error is IOException or UnauthorizedAccessException)
+        {
+            throw new TorchException("libtorch cannot be loaded: the current directory was deleted or cannot be read. Change to another and start again.", error);
+        }
     }
 
     // Threads that wait for each other at the end of every operation spin, on a busy machine for most of the time that the others need to come. OpenMP reads

@@ -21,6 +21,17 @@ public sealed class TorchLibraryTests : IDisposable
     }
 
     [Fact]
+    public async Task In_a_folder_that_was_deleted_it_says_so()
+    {
+        Assert.SkipWhen(OperatingSystem.IsWindows(), "there a current directory cannot be deleted");
+        string gone = Directory.CreateDirectory(Path.Combine(_folder, "gone")).FullName, nq = typeof(CommandLine.Program).Assembly.Location;
+        using var process = Process.Start(Repository.Start("sh", "-c", "cd \"$0\" && rmdir \"$0\" && exec dotnet \"$@\"", gone, nq, "eval", Repository.PathOf("data", "demo-model"), "--limit", "1"))!;
+        var (output, error) = (process.StandardOutput.ReadToEndAsync(TestContext.Current.CancellationToken), process.StandardError.ReadToEndAsync(TestContext.Current.CancellationToken));
+        await process.WaitForExitAsync(TestContext.Current.CancellationToken);
+        Assert.Equal((1, "", "libtorch cannot be loaded: the current directory was deleted or cannot be read. Change to another and start again."), (process.ExitCode, await output, (await error).Trim()));
+    }
+
+    [Fact]
     public void The_copy_differs_in_one_flag_and_needs_nothing_absent()
     {
         string published = Published();
@@ -121,7 +132,7 @@ public sealed class TorchLibraryTests : IDisposable
     {
         try
         {
-            using var process = Process.Start(new ProcessStartInfo(program, arguments) { RedirectStandardOutput = true })!;
+            using var process = Process.Start(Repository.Start(program, arguments))!;
             string output = process.StandardOutput.ReadToEnd();
             process.WaitForExit();
             return output;
