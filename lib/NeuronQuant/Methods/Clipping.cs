@@ -1,3 +1,4 @@
+using System.Runtime.Intrinsics;
 using NeuronQuant.Formats;
 using NeuronQuant.Quantization;
 
@@ -126,15 +127,36 @@ public static class Clipping
     // Beyond the limit the sum is of no interest, and most factors reach it in a fraction of the row.
     private static double Error(ReadOnlySpan<float> part, Scaling scaling, Grid grid, double norm, double limit)
     {
+        const int Several = 64; // What the kernel takes at a time, and a multiple of the vectors below.
+        Span<double> errors = stackalloc double[Several];
+        Span<sbyte> codes = stackalloc sbyte[Several];
+        bool multiplies = grid.Format == Format.Int8 && (!grid.Signed || scaling.ZeroPoint != 0);
+        float inverse = 1f / scaling.Scale;
         double sum = 0;
-        foreach (float w in part)
+        for (int start = 0; start < part.Length && sum <= limit; start += Several)
         {
-            float level = RowReference.Level(RowReference.Code(w, scaling.Scale, grid, scaling.ZeroPoint), grid) - scaling.ZeroPoint;
-            double error = Math.Abs(w - (double)scaling.Scale * level);
-            sum += norm == 2 ? error * error : Math.Pow(error, norm);
-            if (sum > limit) break;
+            var some = part.Slice(start, Math.Min(Several, part.Length - start));
+            errors.Clear();
+            if (multiplies) RowKernels.Quantize<float, FloatElement>(some, inverse, grid.Minimum, grid.Maximum, codes, (int)scaling.ZeroPoint);
+            for (int i = 0; i < some.Length; i++)
+            {
+                float level = multiplies ? codes[i] : RowReference.Level(RowReference.Code(some[i], scaling.Scale, grid, scaling.ZeroPoint), grid);
+                errors[i] = Math.Abs(some[i] - (double)scaling.Scale * (level - scaling.ZeroPoint));
+            }
+            sum += SumOfPowers(errors, norm);
         }
         return sum;
+    }
+
+    private static double SumOfPowers(ReadOnlySpan<double> errors, double norm)
+    {
+        var sums = Vector512<double>.Zero;
+        for (int i = 0; i < errors.Length; i += Vector512<double>.Count)
+        {
+            var error = Vector512.Create(errors.Slice(i, Vector512<double>.Count));
+            sums += norm == 2 ? error * error : Vector512.Exp(Vector512.Log(error) * norm); // exp of minus infinity is 0
+        }
+        return Vector512.Sum(sums);
     }
 
     private static void Write(ReadOnlySpan<float> part, Scaling scaling, Grid grid, Span<byte> codes)
