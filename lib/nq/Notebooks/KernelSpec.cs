@@ -28,14 +28,15 @@ internal static class KernelSpec
     /// <param name="kernels">the folder of all kernels</param>
     /// <param name="name">the kernel's name</param>
     /// <param name="overwrite">replace a kernel that is not ours</param>
+    /// <param name="packages">where the tool was restored to; null for <see cref="PackageFolder"/></param>
     /// <returns>the folder</returns>
     /// <exception cref="UsageException">the name is taken or is no name, or the tool was not restored</exception>
-    public static string Install(string kernels, string name, bool overwrite)
+    public static string Install(string kernels, string name, bool overwrite, string? packages = null)
     {
         // Two dots alone would be the folder above, and --overwrite would take it away.
         if (!name.Any(char.IsAsciiLetterOrDigit) || !name.All(letter => char.IsAsciiLetterOrDigit(letter) || letter is '.' or '-' or '_'))
             throw new UsageException($"--name {name}: Jupyter allows letters, digits, '.', '-' and '_', and there must be a letter or a digit.");
-        string tool = Tool(PackageFolder());
+        string tool = Tool(packages ?? PackageFolder());
         string folder = Path.Combine(kernels, name);
         if (!overwrite && Directory.Exists(folder) && !IsOurs(folder))
             throw new UsageException($"{folder} is the kernel of another program. Add --overwrite to replace it, or --name for a name of its own.");
@@ -67,7 +68,8 @@ internal static class KernelSpec
             : throw new UsageException($".NET Interactive {ToolVersion} is not in {packages}. Bring it with: dotnet tool restore");
     }
 
-    private static string PackageFolder() => Environment.GetEnvironmentVariable("NUGET_PACKAGES") is { Length: > 0 } folder ? folder
+    /// <summary>NuGet's: NUGET_PACKAGES, else .nuget/packages of the user.</summary>
+    internal static string PackageFolder() => Environment.GetEnvironmentVariable("NUGET_PACKAGES") is { Length: > 0 } folder ? folder
         : Path.Combine(Environment.GetFolderPath(Environment.SpecialFolder.UserProfile), ".nuget", "packages");
 
     private static JsonObject Content(string tool) => new()

@@ -12,6 +12,9 @@ public sealed class JupyterForTests : IDisposable
     private const string Needed = "import nbclient, nbformat";
     private static readonly Lazy<string?> Found = new(() => new[] { "python3", "python", "/usr/bin/python3" }.FirstOrDefault(program => Succeeds(program, "-c", Needed)));
 
+    /// <summary>The package folder as it is before a test sets another.</summary>
+    public static string Packages { get; set; } = "";
+
     /// <summary>The Python.</summary>
     public static string Python
     {
@@ -30,7 +33,7 @@ public sealed class JupyterForTests : IDisposable
     {
         try
         {
-            return KernelSpec.Install(KernelSpec.Kernels(Folder), name, overwrite: true);
+            return KernelSpec.Install(KernelSpec.Kernels(Folder), name, overwrite: true, Packages);
         }
         catch (UsageException error)
         {
