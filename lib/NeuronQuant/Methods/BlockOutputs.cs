@@ -34,7 +34,7 @@ internal sealed class BlockOutputs
             {
                 var inputs = streams.narrow(0, first, count).clone();
                 var middle = Attend(block, inputs);
-                return new[] { inputs, tensor(mask).view(count, -1, 1).to(middle.dtype), middle, block.Feed(middle) };
+                return new[] { inputs, tensor(mask).view(count, -1, 1).to(middle.dtype).to(middle.device), middle, block.Feed(middle) };
             });
             return (kept[0], kept[1], kept[2], kept[3]);
         })];

@@ -35,7 +35,7 @@ internal static class MethodJob
         TargetGuard.Check(source, request.Output);
         FiniteValues.Check(source, cancellation);
         var plan = QuantizationPlan.Create(source, Format.Int8, modulesToNotConvert: request.Keep);
-        var model = ModelFiles.Load(source);
+        var model = ModelFiles.Load(source, method.Place);
         var (calibration, origin) = method.Row.Method.Needs == MethodNeeds.Calibration
             ? method.Calibration.ReadSet(model.Config, () => model, CalibrationSource.TokenizerOf(source), cancellation) : (null, "none needed");
         var made = method.Row.Method.Apply(model, ModelGrids.Of(plan, grid), new MethodInput(calibration, method.Seed, cancellation));

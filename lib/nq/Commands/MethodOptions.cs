@@ -1,11 +1,12 @@
 using System.CommandLine;
 using NeuronQuant.Methods;
+using NeuronQuant.Models;
 using NeuronQuant.Tuning;
 
 namespace NeuronQuant.CommandLine.Commands;
 
-/// <summary>A method that a command was asked for, and its texts.</summary>
-internal sealed record MethodRequest(MethodRow Row, ulong Seed, CalibrationSource Calibration);
+/// <summary>A method that a command was asked for, its texts, and where it computes.</summary>
+internal sealed record MethodRequest(MethodRow Row, ulong Seed, CalibrationSource Calibration, Placement Place);
 
 /// <summary>The options that name methods, and those of one method.</summary>
 internal sealed class MethodOptions
@@ -21,10 +22,12 @@ internal sealed class MethodOptions
     private readonly Option<string?> _calibration = TuningOptions.Calibration();
     private readonly Option<int?> _samples = TuningOptions.Samples();
     private readonly Option<int> _length = TuningOptions.SequenceLength();
+    private readonly PlacementOptions _place = new();
 
     public void AddTo(Command command)
     {
         foreach (var option in new Option[] { _method, _seed, _recipe, _calibration, _samples, _length }) command.Add(option);
+        _place.AddTo(command);
     }
 
     /// <summary>What was asked for; null for rounding to nearest, which streams and needs no model in memory.</summary>
@@ -37,7 +40,7 @@ internal sealed class MethodOptions
         var row = Row(name, new AutoRoundMethod(recipe));
         if (row.Selective) throw new UsageException($"--method {name}: name the modules to keep with --keep, and the method without 'selective'.");
         return new MethodRequest(row, result.GetValue(_seed),
-            new CalibrationSource(result.GetValue(_calibration), result.GetValue(_samples) ?? recipe.Samples, result.GetValue(_length)));
+            new CalibrationSource(result.GetValue(_calibration), result.GetValue(_samples) ?? recipe.Samples, result.GetValue(_length)), _place.Read(result));
     }
 
     /// <summary>Several methods.</summary>

@@ -24,16 +24,19 @@ public sealed class MethodCommandTests : IDisposable
     [Theory]
     [InlineData("awq", "nxd")]
     [InlineData("awq", "fake")]
+    [InlineData("awq+gptq", "nxd", "bfloat16")]
     [InlineData("hadamard+gptq", "nxd")]
+    [InlineData("spinquant", "nxd", "bfloat16")]
     [InlineData("adaround", "fake")]
-    public async Task Quantize_by_a_method_writes_a_folder_that_passes_its_audit(string method, string layout)
+    public async Task Quantize_by_a_method_writes_a_folder_that_passes_its_audit(string method, string layout, string type = "float32")
     {
-        var made = await Nq.Run(["quantize", Model, "--out", Out, "--method", method, "--layout", layout, "--keep", "layers.0.mlp,lm_head", .. Few]);
+        var made = await Nq.Run(["quantize", Model, "--out", Out, "--method", method, "--layout", layout, "--dtype", type, "--keep", "layers.0.mlp,lm_head", .. Few]);
         Assert.Equal((0, ""), (made.Code, made.Code == 0 ? "" : made.Error));
         Assert.Equal(method.StartsWith("adaround", StringComparison.Ordinal), !made.Output.Contains("What was folded", StringComparison.Ordinal));
         var audit = await Nq.Run(["audit", Model, Out]);
         Assert.Equal(0, audit.Code);
         Assert.Contains($"codes by {method}", audit.Output, StringComparison.Ordinal);
+        Assert.Contains(type, File.ReadAllText(Path.Combine(Out, "neuronquant.json")), StringComparison.Ordinal);
     }
 
     [Theory]
