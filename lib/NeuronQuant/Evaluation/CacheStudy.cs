@@ -38,9 +38,10 @@ public sealed record CacheStudy(IReadOnlyList<CacheBucket> Buckets)
     /// <param name="model">the model</param>
     /// <param name="texts">token ids of each text, two at least and no longer than the model's context</param>
     /// <param name="caches">null for <see cref="CachePrecision.All"/></param>
+    /// <param name="progress">told the texts done and their number, by one thread at a time</param>
     /// <param name="cancellation">checked before each text</param>
-    public static CacheStudy Measure(
-        LlamaModel model, IReadOnlyList<int[]> texts, IReadOnlyList<CachePrecision>? caches = null, CancellationToken cancellation = default)
+    public static CacheStudy Measure(LlamaModel model, IReadOnlyList<int[]> texts, IReadOnlyList<CachePrecision>? caches = null,
+        Action<long, long>? progress = null, CancellationToken cancellation = default)
     {
         ArgumentNullException.ThrowIfNull(model);
         ArgumentNullException.ThrowIfNull(texts);
@@ -49,8 +50,12 @@ public sealed record CacheStudy(IReadOnlyList<CacheBucket> Buckets)
                 $"2 to {model.Config.MaxPositionEmbeddings}, the model's context", "Cut or leave out that text.");
         CachePrecision[] all = [new(null, null), .. caches ?? CachePrecision.All];
         var losses = new (float[] Losses, float[] Divergences)[texts.Count][];
-        Torch.ForEach(model.Config.HiddenSize, [.. Enumerable.Range(0, texts.Count)],
-            i => losses[i] = Torch.Run(() => OfText(model, texts[i], all)), cancellation);
+        var (gate, done) = (new Lock(), 0);
+        Torch.ForEach(model.Config.HiddenSize, [.. Enumerable.Range(0, texts.Count)], i =>
+        {
+            losses[i] = Torch.Run(() => OfText(model, texts[i], all));
+            lock (gate) progress?.Invoke(++done, texts.Count);
+        }, cancellation);
         return new CacheStudy([.. all.SelectMany((cache, c) => losses.SelectMany(text => text[c].Losses
                 .Select((loss, t) => new Token(t + 1, loss, text[0].Losses[t], text[c].Divergences[t])))
             .GroupBy(token => PositionBuckets.Of(token.At)).OrderBy(bucket => bucket.Key)

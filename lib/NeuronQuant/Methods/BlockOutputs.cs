@@ -15,6 +15,7 @@ internal sealed class BlockOutputs
     private readonly DecoderBlock _block;
     private readonly ModelWalk _walk;
     private readonly CancellationToken _cancellation;
+    private readonly double _positions;
     private readonly (Tensor Inputs, Tensor Counted, Tensor Middle, Tensor Output)[] _batches;
 
     /// <param name="block">in floating point</param>
@@ -26,6 +27,7 @@ internal sealed class BlockOutputs
     {
         (_block, _walk, _cancellation) = (block, walk, cancellation);
         int texts = (int)streams.shape[0];
+        _positions = Math.Max(1, calibration.Counted.Take(texts).Sum(one => one.Count(counts => counts)));
         _batches = [.. Enumerable.Range(0, (texts + Batch - 1) / Batch).Select(i =>
         {
             int first = i * Batch, count = Math.Min(Batch, texts - first);
@@ -66,8 +68,7 @@ internal sealed class BlockOutputs
             return (difference * difference * counted).sum(ScalarType.Float64).item<double>();
         }), _cancellation);
         foreach (var one in work) one.Dispose();
-        return sums.Sum() / Math.Max(1, _batches.Sum(batch => Torch.Run(() =>
-            batch.Counted.sum(ScalarType.Float64).item<double>()))) / _walk.Config.HiddenSize;
+        return sums.Sum() / _positions / _walk.Config.HiddenSize;
     }
 
     private Tensor Attend(DecoderBlock block, Tensor inputs) =>

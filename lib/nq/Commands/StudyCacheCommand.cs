@@ -24,7 +24,8 @@ internal static class StudyCacheCommand
     {
         var (model, texts, origin) = source.Open(cancellation);
         var range = CacheRange.Measure(model, texts, cancellation);
-        var study = CacheStudy.Measure(model, texts, cancellation: cancellation);
+        var study = CommandOutput.WithProgress("rounded caches",
+            progress => CacheStudy.Measure(model, texts, progress: progress, cancellation: cancellation), cancellation);
         if (json) PrintJson(origin, range, study);
         else Print(origin, range, study);
         return 0;
