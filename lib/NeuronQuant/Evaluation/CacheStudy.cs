@@ -44,7 +44,7 @@ public sealed record CacheStudy(IReadOnlyList<CacheBucket> Buckets)
         Action<long, long>? progress = null, CancellationToken cancellation = default)
     {
         ArgumentNullException.ThrowIfNull(model);
-        ArgumentNullException.ThrowIfNull(texts);
+        TokenBatch.Require(texts);
         if (texts.FirstOrDefault(text => text.Length < 2 || text.Length > model.Config.MaxPositionEmbeddings) is { } wrong)
             throw new EvaluationException(EvaluationFailure.DataInvalid, "cache study", $"a text of {wrong.Length} tokens",
                 $"2 to {model.Config.MaxPositionEmbeddings}, the model's context", "Cut or leave out that text.");

@@ -30,7 +30,7 @@ public sealed record CacheRange(IReadOnlyList<LayerCacheRange> Layers)
     public static CacheRange Measure(LlamaModel model, IReadOnlyList<int[]> texts, CancellationToken cancellation = default)
     {
         ArgumentNullException.ThrowIfNull(model);
-        ArgumentNullException.ThrowIfNull(texts);
+        TokenBatch.Require(texts);
         var (config, layers) = (model.Config, new Layer[model.Config.LayerCount]);
         for (int i = 0; i < layers.Length; i++) layers[i] = new Layer(config.KeyValueHeadCount, config.HeadSize / 2);
         foreach (int[] text in texts)

@@ -51,6 +51,15 @@ public sealed class TokenBatch
         return [new TokenBatch(Tokens[..half], first, Sequences / 2), new TokenBatch(Tokens[half..], second, Sequences - Sequences / 2)];
     }
 
+    /// <summary>Refuses texts over which no mean can be taken.</summary>
+    /// <exception cref="ModelException">there is none, or one is empty</exception>
+    internal static void Require(IReadOnlyList<int[]> texts)
+    {
+        ArgumentNullException.ThrowIfNull(texts);
+        if (texts.Count == 0 || texts.Any(text => text.Length == 0))
+            throw new ModelException("texts", "are none, or one of them is empty; give at least one text, and each at least one token.");
+    }
+
     /// <summary>Texts of any lengths, whose targets are their own next tokens.</summary>
     /// <param name="texts">token ids of each text</param>
     /// <param name="padding">token that fills the end of shorter texts</param>

@@ -71,7 +71,7 @@ public sealed record InputRanges(IReadOnlyList<InputRange> Inputs)
         CancellationToken cancellation = default)
     {
         ArgumentNullException.ThrowIfNull(model);
-        ArgumentNullException.ThrowIfNull(texts);
+        TokenBatch.Require(texts);
         var found = model.Blocks.SelectMany(block => block.Linears).DistinctBy(Name).ToDictionary(Name, linear => new InputRange(linear.Module.Layer!.Value,
             DecoderBlock.InputOf(linear.Module.Type), new double[linear.In], new long[linear.In], texts.Sum(text => (long)text.Length)));
         foreach (var (done, text) in texts.Index())

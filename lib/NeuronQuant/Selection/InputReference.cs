@@ -21,7 +21,7 @@ public sealed class InputReference : IDisposable
     public InputReference(LlamaModel model, IReadOnlyList<int[]> texts, CancellationToken cancellation = default)
     {
         ArgumentNullException.ThrowIfNull(model);
-        ArgumentNullException.ThrowIfNull(texts);
+        TokenBatch.Require(texts);
         (_model, _texts, _states) = (model, texts, new Tensor?[texts.Count]);
         try
         {

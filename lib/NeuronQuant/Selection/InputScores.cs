@@ -25,7 +25,7 @@ public static class InputScores
         Action<long, long>? progress = null)
     {
         ArgumentNullException.ThrowIfNull(model);
-        ArgumentNullException.ThrowIfNull(texts);
+        TokenBatch.Require(texts);
         ArgumentNullException.ThrowIfNull(format);
         Linear[] modules = [.. model.Blocks.SelectMany(block => block.Linears)];
         var (sums, done) = (new double[texts.Count][], 0L);

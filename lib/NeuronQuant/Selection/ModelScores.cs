@@ -23,6 +23,7 @@ public static class ModelScores
     /// <param name="cancellation">checked before each text</param>
     public static ModuleScores ActivationWeightedError(LlamaModel model, IReadOnlyList<int[]> texts, Grid? grid = null, CancellationToken cancellation = default)
     {
+        TokenBatch.Require(texts);
         var modules = Linears(model);
         var sums = new Dictionary<string, double[]>();
         foreach (var batch in Batches(model, texts, cancellation))
@@ -42,6 +43,7 @@ public static class ModelScores
     /// <param name="cancellation">checked before each text</param>
     public static ModuleScores GradientTimesError(LlamaModel model, IReadOnlyList<int[]> texts, Grid? grid = null, CancellationToken cancellation = default)
     {
+        TokenBatch.Require(texts);
         model.DropGradients();
         foreach (int[] text in texts)
         {
@@ -62,6 +64,7 @@ public static class ModelScores
     public static ModuleScores Divergence(
         LlamaModel model, IReadOnlyList<int[]> texts, Grid? grid = null, Action<long, long>? progress = null, CancellationToken cancellation = default)
     {
+        TokenBatch.Require(texts);
         var modules = Linears(model);
         var values = modules.Keys.ToDictionary(module => module, _ => 0.0);
         long done = 0, tokens = texts.Sum(text => (long)text.Length), batches = Batches(model, texts, cancellation).Count();
@@ -92,15 +95,17 @@ public static class ModelScores
     public static double DivergenceOf(LlamaModel model, IReadOnlyList<int[]> texts, IEnumerable<ModuleName> kept, Grid? grid = null,
         CancellationToken cancellation = default)
     {
+        TokenBatch.Require(texts);
         var stay = kept.ToHashSet();
         Tensor Logits(TokenBatch batch) => Torch.Run(() => model.LogitsOf(Real(batch, model.Hidden(batch))));
         return Torch.Run(() =>
         {
             TokenBatch[] batches = [.. Batches(model, texts, cancellation)];
             Tensor[] originals = [.. batches.Select(Logits)];
-            Replaced[] replaced = [.. Linears(model).Where(pair => !stay.Contains(pair.Key)).Select(pair => new Replaced(pair.Value, grid))];
+            var replaced = new List<Replaced>(); // Filled one by one: a weight that cannot be quantized must not leave the others changed.
             try
             {
+                foreach (var (_, linear) in Linears(model).Where(pair => !stay.Contains(pair.Key))) replaced.Add(new Replaced(linear, grid));
                 return batches.Zip(originals, (batch, original) => LogitsDivergence.Sum(original, Logits(batch))).Sum() / texts.Sum(text => (long)text.Length);
             }
             finally

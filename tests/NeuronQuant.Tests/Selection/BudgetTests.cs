@@ -1,5 +1,7 @@
 using NeuronQuant.Checkpoints;
 using NeuronQuant.Display;
+using NeuronQuant.Evaluation;
+using NeuronQuant.Methods;
 using NeuronQuant.Models;
 using NeuronQuant.Quantization;
 using NeuronQuant.Selection;
@@ -107,6 +109,31 @@ public class BudgetTests
         foreach (var module in new[] { up, new ModuleName(0, "self_attn.k_proj"), new ModuleName(null, "lm_head") })
             Assert.Equal(1, divergence[module] / Divergence(model, texts, module), 1e-4); // The reference is float64 throughout.
         Assert.Equal(before, model.Blocks[1]["mlp.up_proj"].Weight.ToArray());
+    }
+
+    [Fact]
+    public void No_text_is_refused_by_every_score_and_study()
+    {
+        var (model, _) = Make();
+        foreach (int[][] texts in new int[][][] { [], [TestModels.Tokens(12, 1), []] })
+            foreach (var score in new Action[]
+            {
+                () => ModelScores.ActivationWeightedError(model, texts), () => ModelScores.GradientTimesError(model, texts), () => ModelScores.Divergence(model, texts),
+                () => ModelScores.DivergenceOf(model, texts, []), () => InputScores.Divergence(model, texts, InputFormat.Int8), () => InputRanges.Measure(model, texts),
+                () => new InputReference(model, texts).Dispose(), () => CacheRange.Measure(model, texts), () => CacheStudy.Measure(model, texts),
+            }) Assert.Contains("at least one text", Assert.Throws<ModelException>(score).Message, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public void A_weight_that_cannot_be_quantized_leaves_the_model_as_it_was()
+    {
+        var (model, _) = Make();
+        int[][] texts = [TestModels.Tokens(12, 1)];
+        float[] first = model.Linears.First().Weight.ToArray(), last = model.Linears.Last().Weight.ToArray();
+        last[0] = float.NaN;
+        model.Linears.Last().Weight.Set(last);
+        Assert.Throws<QuantizationException>(() => ModelScores.DivergenceOf(model, texts, [], Grid.Nxd(3)));
+        Assert.Equal(first, model.Linears.First().Weight.ToArray());
     }
 
     [Fact]
