@@ -54,7 +54,7 @@ internal static class Book
           .err{color:#ff8080}.k{color:#79b8ff}.s{color:#f0a070}.c{color:#8fb08f}.n{color:#d2a8ff}
           .figure,.out img,.out>svg{background:#fff;color-scheme:light;border-radius:6px}
         }
-        @media (max-width:600px){body{padding:1rem}.out{padding-left:.6em;max-width:calc(100vw - 2rem)}th,td{padding:3px 6px}.out img{max-width:none!important;width:560px}}
+        @media (max-width:600px){body{padding:1rem}.out table{width:max-content;max-width:42rem}.out{padding-left:.6em;max-width:calc(100vw - 2rem)}th,td{padding:3px 6px}.out img{max-width:none!important;width:560px}}
         @media print{nav{display:none}body{max-width:none;font-size:11pt}.code,.out{break-inside:avoid}}
         """;
 
