@@ -38,10 +38,10 @@ public sealed record CacheStudy(IReadOnlyList<CacheBucket> Buckets)
     /// <param name="model">the model</param>
     /// <param name="texts">token ids of each text, two at least and no longer than the model's context</param>
     /// <param name="caches">null for <see cref="CachePrecision.All"/></param>
-    /// <param name="progress">told the texts done and their number, by one thread at a time</param>
     /// <param name="cancellation">checked before each text</param>
+    /// <param name="progress">told the texts done and their number, by one thread at a time</param>
     public static CacheStudy Measure(LlamaModel model, IReadOnlyList<int[]> texts, IReadOnlyList<CachePrecision>? caches = null,
-        Action<long, long>? progress = null, CancellationToken cancellation = default)
+        CancellationToken cancellation = default, Action<long, long>? progress = null)
     {
         ArgumentNullException.ThrowIfNull(model);
         TokenBatch.Require(texts);
