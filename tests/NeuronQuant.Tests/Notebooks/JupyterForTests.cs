@@ -107,7 +107,7 @@ public sealed class JupyterForTests : IDisposable
     {
         try
         {
-            using var process = Process.Start(new ProcessStartInfo(program, arguments) { RedirectStandardOutput = true, RedirectStandardError = true })!;
+            using var process = Process.Start(Repository.Start(program, arguments))!;
             if (!process.WaitForExit(TimeSpan.FromSeconds(60))) process.Kill(entireProcessTree: true);
             return process.HasExited && process.ExitCode == 0;
         }
