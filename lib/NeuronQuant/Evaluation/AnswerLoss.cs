@@ -1,4 +1,5 @@
 using NeuronQuant.Models;
+using NeuronQuant.Selection;
 using static TorchSharp.torch;
 using F = TorchSharp.torch.nn.functional;
 
@@ -42,7 +43,8 @@ public sealed class AnswerReference : IDisposable
         ArgumentNullException.ThrowIfNull(engine);
         ArgumentNullException.ThrowIfNull(reference);
         _reference = reference;
-        _batches = [.. items.Where(item => item.Choices.Count == 0).Chunk(Batch).Select(part => new Answers(Texts(engine, part)))];
+        _batches = [.. items.Where(item => item.Choices.Count == 0).OrderBy(item => item.Prompt.Length + item.Gold.Length).Chunk(Batch)
+            .Select(part => new Answers(Texts(engine, part)))];
         try
         {
             ForEach(batch => batch.Reference = Torch.Keep(StatesOf(reference, batch).cpu()), cancellation);
@@ -64,10 +66,10 @@ public sealed class AnswerReference : IDisposable
         if (tokens == 0) return null;
         ForEach(batch =>
         {
-            Tensor Logs(LlamaModel of, Tensor states) => F.log_softmax(of.LogitsOf(states.to(of.Place.Device)).cpu().to(ScalarType.Float64), -1);
-            var p = Logs(_reference, batch.Reference!);
-            var q = ReferenceEquals(model, _reference) ? p : Logs(model, StatesOf(model, batch));
-            batch.Found = (-q.gather(1, tensor(batch.Targets).unsqueeze(1)).sum().item<double>(), (p.exp() * (p - q)).sum().item<double>());
+            var original = _reference.LogitsOf(batch.Reference!.to(_reference.Place.Device));
+            var logits = ReferenceEquals(model, _reference) ? original : model.LogitsOf(StatesOf(model, batch));
+            var losses = F.cross_entropy(logits, tensor(batch.Targets).to(logits.device), reduction: nn.Reduction.None);
+            batch.Found = (losses.sum(ScalarType.Float64).ToDouble(), LogitsDivergence.Sum(original, logits));
         }, cancellation);
         return new AnswerLoss(_batches.Sum(batch => batch.Found.Loss) / tokens, _batches.Sum(batch => batch.Found.Divergence) / tokens);
     }

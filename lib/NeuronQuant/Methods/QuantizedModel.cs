@@ -48,8 +48,7 @@ public sealed record QuantizedModel(string Method, LlamaModel Model, IReadOnlyDi
     public LlamaModel ToModel()
     {
         var copy = Model.Copy();
-        foreach (var linear in copy.Linears)
-            if (Weights.TryGetValue(linear.Module, out var weight)) linear.Apply(weight);
+        copy.Apply(Weights);
         return copy;
     }
 

@@ -1,4 +1,5 @@
 using NeuronQuant.Checkpoints;
+using NeuronQuant.Quantization;
 using static TorchSharp.torch;
 using F = TorchSharp.torch.nn.functional;
 
@@ -94,6 +95,9 @@ public sealed class DecoderBlock : IDisposable
 
     /// <summary>The same block with other weights of its four multiplications, which are not owned: leaves that learn, for one.</summary>
     internal DecoderBlock With(Tensor[] weights) => new(this, weights);
+
+    /// <summary>The same block, those of its weights that are among the quantized ones scale * code; what it makes lives as long as the dispose scope.</summary>
+    internal DecoderBlock With(IReadOnlyDictionary<ModuleName, QuantizedWeight> quantized) => With([.. Fused.Select(fused => fused.Weights(quantized))]);
 
     /// <summary>Computes the block.</summary>
     /// <param name="x">the residual stream, [texts, length, hidden]</param>

@@ -129,6 +129,11 @@ internal sealed class FusedLinear
         return cat([.. Modules.Select(module => F.linear(inputs.Reaches(module) ? rounded : x, module.Weight.Tensor, module.Bias?.Tensor))], -1);
     }
 
+    /// <summary>The weight with scale * code in place of the modules that are among the quantized ones; itself where none is.</summary>
+    public Tensor Weights(IReadOnlyDictionary<ModuleName, QuantizedWeight> quantized) => !Modules.Any(linear => quantized.ContainsKey(linear.Module)) ? Weight
+        : cat([.. Modules.Select(linear => quantized.GetValueOrDefault(linear.Module) is { } codes
+            ? tensor(codes.Dequantize()).view(linear.Out, linear.In).to(Weight.dtype).to(Weight.device) : linear.Weight.Tensor)], 0);
+
     /// <summary>The same modules with another weight, which is not owned.</summary>
     public FusedLinear With(Tensor weight) => new(weight, Bias, Modules);
 }

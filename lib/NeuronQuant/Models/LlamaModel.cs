@@ -1,4 +1,5 @@
 using NeuronQuant.Checkpoints;
+using NeuronQuant.Quantization;
 using static TorchSharp.torch;
 using F = TorchSharp.torch.nn.functional;
 
@@ -81,6 +82,16 @@ public sealed class LlamaModel : IDisposable
             foreach (var (target, source) in copy.Leaves.Zip(Leaves)) target.Leaf.copy_(source.Leaf);
         });
         return copy;
+    }
+
+    /// <summary>Replaces the weights of some modules by scale * code; the others stay as they are.</summary>
+    /// <exception cref="ModelException">the model has no such module, or codes are of another shape</exception>
+    public void Apply(IReadOnlyDictionary<ModuleName, QuantizedWeight> quantized)
+    {
+        ArgumentNullException.ThrowIfNull(quantized);
+        var linears = Linears.ToDictionary(linear => linear.Module);
+        foreach (var (module, codes) in quantized)
+            (linears.GetValueOrDefault(module) ?? throw new ModelException(module.Name, "is no linear module of this model. Are the codes of another one?")).Apply(codes);
     }
 
     /// <summary>Logits of every position.</summary>
@@ -173,10 +184,10 @@ public sealed class LlamaModel : IDisposable
         return x;
     }
 
-    /// <summary>[..., hidden] to float32 [..., vocabulary].</summary>
-    internal Tensor LogitsOf(Tensor hidden, Action<string, Tensor>? see = null)
+    /// <summary>[..., hidden] to float32 [..., vocabulary], by another head where one is given.</summary>
+    internal Tensor LogitsOf(Tensor hidden, Action<string, Tensor>? see = null, Tensor? head = null)
     {
-        var logits = F.linear(hidden, _head).to(Place.StreamType);
+        var logits = F.linear(hidden, head ?? _head).to(Place.StreamType);
         see?.Invoke("lm_head", logits);
         return logits;
     }

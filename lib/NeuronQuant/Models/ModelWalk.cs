@@ -72,17 +72,14 @@ public sealed class ModelWalk
     {
         ArgumentNullException.ThrowIfNull(block);
         ArgumentNullException.ThrowIfNull(streams);
-        for (int first = 0; first < streams.shape[0]; first += batch)
+        void Batch(int first) => Torch.Run(() =>
         {
-            cancellation.ThrowIfCancellationRequested();
-            int start = first;
-            Torch.Run(() =>
-            {
-                var part = streams.narrow(0, start, Math.Min(batch, streams.shape[0] - start));
-                Action<string, Tensor>? told = see is null ? null : (type, output) => see(start, type, output);
-                part.copy_(block.Forward(part.to(Place.Device), Positions.Of(Rotary, streams.shape[1], Place), told));
-            });
-        }
+            var part = streams.narrow(0, first, Math.Min(batch, streams.shape[0] - first));
+            Action<string, Tensor>? told = see is null ? null : (type, output) => see(first, type, output);
+            part.copy_(block.Forward(part.to(Place.Device), Positions.Of(Rotary, streams.shape[1], Place), told));
+        });
+        int[] starts = [.. Enumerable.Range(0, (int)((streams.shape[0] + batch - 1) / batch)).Select(i => i * batch)];
+        Torch.ForEach(see is null ? Config.HiddenSize : long.MaxValue, starts, Batch, cancellation); // Who sees is told one batch after another.
     }
 
     private static IEnumerable<DecoderBlock> Read(Checkpoint checkpoint, ModelConfig config, Placement place)

@@ -55,8 +55,8 @@ public static class ModelScores
         return new ModuleScores("gradient_times_error", "nats", values);
     }
 
-    /// <summary>Mean KL divergence of the predictions when one module at a time is quantized, nats per token. The model is as before at the end.</summary>
-    /// <param name="model">the model in floating point</param>
+    /// <summary>Mean KL divergence of the predictions when one module at a time is quantized, nats per token.</summary>
+    /// <param name="model">the model in floating point; it is not changed</param>
     /// <param name="texts">token ids of each text, each run on its own</param>
     /// <param name="grid">null for NxDI's int8</param>
     /// <param name="progress">told the modules done and their number</param>
@@ -73,21 +73,28 @@ public static class ModelScores
             {
                 var (positions, inputs) = (Positions.Of(model.Rotary, batch.Length, model.Place), new List<Tensor> { model.Embed(batch.Tokens).view(batch.Sequences, batch.Length, -1) });
                 foreach (var block in model.Blocks) inputs.Add(block.Forward(inputs[^1], positions));
-                Tensor From(int layer) => model.LogitsOf(Real(batch, model.Through(inputs[layer], positions, null, layer)));
-                var original = From(model.Blocks.Count);
-                foreach (var (module, linear) in modules)
+                var states = Real(batch, model.Through(inputs[^1], positions, null, model.Blocks.Count));
+                var original = model.LogitsOf(states);
+                // A change in a layer needs no layer before it.
+                Tensor Changed(Linear linear, QuantizedWeight codes) => linear.Module.Layer is not int layer
+                    ? model.LogitsOf(states, head: tensor(codes.Dequantize()).view(linear.Out, linear.In).to(model.Place.Type).to(model.Place.Device))
+                    : model.LogitsOf(Real(batch, model.Through(model.Blocks[layer].With(new Dictionary<ModuleName, QuantizedWeight> { [linear.Module] = codes })
+                        .Forward(inputs[layer], positions), positions, null, layer + 1)));
+                Torch.ForEach(model.Config.HiddenSize, modules, module =>
                 {
-                    cancellation.ThrowIfCancellationRequested();
-                    using var scope = NewDisposeScope();
-                    using (new Replaced(linear, grid)) values[module] += LogitsDivergence.Sum(original, From(module.Layer ?? model.Blocks.Count)); // A change in a layer needs no layer before it.
-                    progress?.Invoke(++done, modules.Count * batches);
-                }
+                    double sum = Torch.Run(() => LogitsDivergence.Sum(original, Changed(module.Value, Rounded(module.Value, grid))));
+                    lock (values)
+                    {
+                        values[module.Key] += sum;
+                        progress?.Invoke(++done, modules.Count * batches);
+                    }
+                }, cancellation);
             });
         return new ModuleScores("divergence", "nats per token", values.ToDictionary(pair => pair.Key, pair => pair.Value / tokens));
     }
 
     /// <summary>Mean KL divergence of the predictions when every linear module is quantized but those kept: what a selection really costs, nats per token.</summary>
-    /// <param name="model">the model in floating point; as before at the end</param>
+    /// <param name="model">the model in floating point; it is not changed</param>
     /// <param name="texts">token ids of each text, each run on its own</param>
     /// <param name="kept">modules that stay in bf16</param>
     /// <param name="grid">null for NxDI's int8</param>
@@ -97,22 +104,16 @@ public static class ModelScores
     {
         TokenBatch.Require(texts);
         var stay = kept.ToHashSet();
-        Tensor Logits(TokenBatch batch) => Torch.Run(() => model.LogitsOf(Real(batch, model.Hidden(batch))));
-        return Torch.Run(() =>
+        using var changed = model.Copy();
+        changed.Apply(Linears(model).Where(pair => !stay.Contains(pair.Key)).ToDictionary(pair => pair.Key, pair => Rounded(pair.Value, grid)));
+        TokenBatch[] batches = [.. Batches(model, texts, cancellation)];
+        var sums = new double[batches.Length];
+        Torch.ForEach(model.Config.HiddenSize, [.. batches.Index()], batch => sums[batch.Index] = Torch.Run(() =>
         {
-            TokenBatch[] batches = [.. Batches(model, texts, cancellation)];
-            Tensor[] originals = [.. batches.Select(Logits)];
-            var replaced = new List<Replaced>(); // Filled one by one: a weight that cannot be quantized must not leave the others changed.
-            try
-            {
-                foreach (var (_, linear) in Linears(model).Where(pair => !stay.Contains(pair.Key))) replaced.Add(new Replaced(linear, grid));
-                return batches.Zip(originals, (batch, original) => LogitsDivergence.Sum(original, Logits(batch))).Sum() / texts.Sum(text => (long)text.Length);
-            }
-            finally
-            {
-                foreach (var one in replaced) one.Dispose();
-            }
-        });
+            Tensor Logits(LlamaModel of) => of.LogitsOf(Real(batch.Item, of.Hidden(batch.Item)));
+            return LogitsDivergence.Sum(Logits(model), Logits(changed));
+        }), cancellation);
+        return sums.Sum() / texts.Sum(text => (long)text.Length);
     }
 
     /// <summary>The sensitivity profile of a model in memory, as it was changed; what a budget takes sizes from. A tied head is the embedding and not in it.</summary>
@@ -130,10 +131,10 @@ public static class ModelScores
 
     private static string InputOf(ModuleName module) => module.Layer is int layer ? $"layers.{layer}.{DecoderBlock.InputOf(module.Type)}" : "norm";
 
-    // Texts of like lengths together, as many as give logits of 64 MB in float32.
+    // Texts of like lengths together, as many as give logits of 64 MB in float32; of a small model few, whose values stay in a core's caches.
     private static IEnumerable<TokenBatch> Batches(LlamaModel model, IReadOnlyList<int[]> texts, CancellationToken cancellation)
     {
-        int rows = Math.Min(4096, (1 << 24) / model.Config.VocabularySize);
+        int rows = Math.Min(model.Config.HiddenSize < Torch.Small ? 1024 : 4096, (1 << 24) / model.Config.VocabularySize);
         var batch = new List<int[]>();
         foreach (int[] text in texts.OrderBy(text => text.Length))
         {
@@ -167,23 +168,4 @@ public static class ModelScores
         term(linear.Weight.Tensor.cpu().to(ScalarType.Float64) - tensor(Rounded(linear, grid).Dequantize()).view(linear.Out, linear.In)).sum().ToDouble());
 
     private static QuantizedWeight Rounded(Linear linear, Grid? grid) => RoundToNearest.Quantize(linear.ToWeightMatrix(), grid ?? Grid.Nxd());
-
-    // A module's weight, quantized until Dispose.
-    private sealed class Replaced : IDisposable
-    {
-        private readonly Linear _linear;
-        private readonly Tensor _original;
-
-        public Replaced(Linear linear, Grid? grid)
-        {
-            (_linear, _original) = (linear, Torch.Run(() => linear.Weight.Tensor.clone()));
-            linear.Apply(Rounded(linear, grid));
-        }
-
-        public void Dispose()
-        {
-            Torch.Run(() => { _linear.Weight.Tensor.copy_(_original); });
-            _original.Dispose();
-        }
-    }
 }

@@ -70,7 +70,7 @@ public static class AutoRound
             var tuning = state?.Read(block, own) ?? Tune(task, model.Config.LayerCount, progress, cancellation);
             state?.Write(tuning);
             blocks.Add(tuning);
-            Torch.Run(() => model.Forward(QuantizedBlock.Of(block, tuning.Weights), quantized, batch, cancellation: cancellation));
+            Torch.Run(() => model.Forward(block.With(tuning.Weights), quantized, batch, cancellation: cancellation));
             Torch.Trim();
         }
         return new TuningResult(Method, recipe, blocks);

@@ -152,7 +152,6 @@ public static class BlockTuner
 
         private double Fast(int[] sequences, int iteration, double best)
         {
-            if (iteration > 0) Each(part => part.Learned.Write(Rows(part, _leaves[part.Fused])));
             int[] learned = [.. _parts.Select(part => part.Fused).Distinct()];
             foreach (int i in learned) _leaves[i].requires_grad = true;
             double loss = LossAndGradients(sequences);
@@ -160,6 +159,7 @@ public static class BlockTuner
             {
                 if (loss < best) part.Learned.Keep();
                 part.Learned.Step(Rows(part, _leaves[part.Fused].grad!), RateOf(part, iteration));
+                part.Learned.Write(Rows(part, _leaves[part.Fused]));
             });
             foreach (int i in learned) (_leaves[i].grad, _leaves[i].requires_grad) = (null, false);
             return loss;

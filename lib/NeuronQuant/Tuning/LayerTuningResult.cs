@@ -27,8 +27,7 @@ public sealed record LayerTuningResult(string Method, IReadOnlyList<LayerTuning>
     public void ApplyTo(LlamaModel model)
     {
         ArgumentNullException.ThrowIfNull(model);
-        var weights = Modules.Weights;
-        foreach (var block in model.Blocks) QuantizedBlock.Apply(block, weights);
+        model.Apply(Modules.Weights);
     }
 
     /// <summary>A row for each module: its output error when rounded to nearest and with these codes. Modules that got worse stand out.</summary>

@@ -24,7 +24,7 @@ public sealed record TuningResult(string Method, TuningRecipe Recipe, IReadOnlyL
     public void ApplyTo(LlamaModel model)
     {
         ArgumentNullException.ThrowIfNull(model);
-        foreach (var block in Blocks) QuantizedBlock.Apply(model.Blocks[block.Layer], block.Weights);
+        model.Apply(Modules.Weights);
     }
 
     /// <summary>A row for each block: its loss when rounded to nearest and when tuned, on all calibration sequences. Blocks that got worse stand out.</summary>
