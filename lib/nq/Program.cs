@@ -37,6 +37,11 @@ public static class Program
             Terminal.WriteError("Cancelled.");
             return 1;
         }
+        catch (FileNotFoundException exception) when (exception.FileName is null) // A path was made whole, and there is no folder to begin at.
+        {
+            Terminal.WriteError("The current directory was deleted or cannot be read. Change to another and start again.");
+            return 1;
+        }
         catch (Exception exception) when (IsExplained(exception))
         {
             Terminal.WriteError(exception.Message);
