@@ -23,7 +23,7 @@ public sealed record ActivationOutlierRecipe(
 /// everything around them has learned to live with it.
 /// </summary>
 /// <remarks>
-/// Small models have no such channels. <see cref="OutlierInjection"/> plants some in the weights by the inverse of SmoothQuant's fold: the function stays,
+/// Small models have no such channels. <see cref="Methods.OutlierInjection"/> plants some in the weights by the inverse of SmoothQuant's fold: the function stays,
 /// and AWQ or SmoothQuant, which look for that very fold, take the defect out again by construction. Here nothing is folded. The loss of predictions
 /// gets a term for each normed input n, that is for what q, k, v and gate, up read: the mean over tokens and chosen channels c of
 ///   max(0, 1 - sign_c n_c / (ratio * rms of the other channels))^2,

@@ -1,6 +1,5 @@
 using NeuronQuant.Models;
 using NeuronQuant.Quantization;
-using NeuronQuant.Tuning;
 
 namespace NeuronQuant.Methods;
 

@@ -1,4 +1,5 @@
 using System.CommandLine;
+using NeuronQuant.Methods;
 using NeuronQuant.Tuning;
 
 namespace NeuronQuant.CommandLine.Commands;

@@ -1,7 +1,6 @@
 using NeuronQuant.Checkpoints;
 using NeuronQuant.Methods;
 using NeuronQuant.Quantization;
-using NeuronQuant.Tuning;
 using Xunit;
 
 namespace NeuronQuant.Tests.Methods;

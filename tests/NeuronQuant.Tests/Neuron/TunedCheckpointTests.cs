@@ -1,6 +1,7 @@
 using System.Runtime.InteropServices;
 using NeuronQuant.Checkpoints;
 using NeuronQuant.Formats;
+using NeuronQuant.Methods;
 using NeuronQuant.Models;
 using NeuronQuant.Neuron;
 using NeuronQuant.Quantization;

@@ -3,8 +3,9 @@ using NeuronQuant.Checkpoints;
 using NeuronQuant.Display;
 using NeuronQuant.Models;
 using NeuronQuant.Quantization;
+using NeuronQuant.Tuning;
 
-namespace NeuronQuant.Tuning;
+namespace NeuronQuant.Methods;
 
 /// <summary>What a layer-wise method made of one module.</summary>
 /// <param name="Module">the module</param>

@@ -1,11 +1,12 @@
 using NeuronQuant.Formats;
+using NeuronQuant.Methods;
 using NeuronQuant.Models;
 using NeuronQuant.Quantization;
 using NeuronQuant.Tests.Models;
 using NeuronQuant.Tuning;
 using Xunit;
 
-namespace NeuronQuant.Tests.Tuning;
+namespace NeuronQuant.Tests.Methods;
 
 /// <summary>GPTQ: against its definition, and against rounding to nearest on the error that both look at.</summary>
 public class GptqTests

@@ -1,8 +1,9 @@
 using NeuronQuant.Checkpoints;
 using NeuronQuant.Models;
+using NeuronQuant.Tuning;
 using static TorchSharp.torch;
 
-namespace NeuronQuant.Tuning;
+namespace NeuronQuant.Methods;
 
 /// <summary>What a linear module's inputs have in common: H = sum over tokens of x x^T, [in, in]. All that a layer-wise method needs of the data.</summary>
 /// <remarks>

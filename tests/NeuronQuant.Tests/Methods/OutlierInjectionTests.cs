@@ -1,10 +1,11 @@
+using NeuronQuant.Methods;
 using NeuronQuant.Models;
 using NeuronQuant.Tests.Neuron;
 using NeuronQuant.Checkpoints;
 using NeuronQuant.Sensitivity;
 using Xunit;
 
-namespace NeuronQuant.Tests.Models;
+namespace NeuronQuant.Tests.Methods;
 
 public class OutlierInjectionTests
 {

@@ -1,4 +1,6 @@
-namespace NeuronQuant.Models;
+using NeuronQuant.Models;
+
+namespace NeuronQuant.Methods;
 
 /// <summary>
 /// Plants outliers in the weights of a small model, without changing what it computes: a channel of a norm's gain is divided by a

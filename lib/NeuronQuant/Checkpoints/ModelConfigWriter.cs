@@ -1,7 +1,6 @@
 using System.Text.Json;
-using NeuronQuant.Checkpoints;
 
-namespace NeuronQuant.Models;
+namespace NeuronQuant.Checkpoints;
 
 /// <summary>The fields of config.json for a model that is saved as bf16, so that transformers and this library read the same model back.</summary>
 /// <remarks>What ModelConfig does not hold (dropout, initialisation) is left out: transformers fills in defaults that do not change inference.</remarks>

@@ -2,9 +2,10 @@ using System.Runtime.InteropServices;
 using NeuronQuant.Checkpoints;
 using NeuronQuant.Models;
 using NeuronQuant.Quantization;
+using NeuronQuant.Tuning;
 using static TorchSharp.torch;
 
-namespace NeuronQuant.Tuning;
+namespace NeuronQuant.Methods;
 
 /// <summary>
 /// GPTQ: rounds a weight column by column, and after each column moves the columns still to come so that they make up for its rounding
