@@ -32,9 +32,6 @@ public sealed class CheckpointWriter : IDisposable
     /// <summary>The target folder.</summary>
     public string Folder { get; }
 
-    /// <summary>Names of the files that will appear, without the index.</summary>
-    public IEnumerable<string> FileNames => _shards.Select(shard => shard.FileName);
-
     /// <summary>Starts a checkpoint in a folder, which is made when missing; other files in it stay.</summary>
     /// <param name="folder">Target folder.</param>
     /// <param name="tensors">Everything that will be written; the order decides which tensors share a shard.</param>

@@ -42,7 +42,4 @@ public static class FormatNames
         "f8e5m2" => Format.F8E5M2,
         _ => throw new ArgumentException($"'{name}' is not a format. Use NxDI's own spelling: int8, f8e4m3, f8e5m2 or bfloat16.", nameof(name)),
     };
-
-    /// <summary>Bytes of one weight in this format.</summary>
-    public static int ByteSize(this Format format) => format == Format.Bf16 ? 2 : 1;
 }

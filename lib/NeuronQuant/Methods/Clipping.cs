@@ -14,9 +14,6 @@ public sealed record ClippingOptions(int Steps = 80, double Smallest = 0.2, doub
     /// <summary>GPTQ's: p = 0.99, 0.98 ... 0.20 and the power 2.4 (quant.py:20-31, 78-95 of IST-DASLab/gptq, whose last factor is 0.21).</summary>
     public static ClippingOptions Default { get; } = new();
 
-    /// <summary>llm-compressor's: 20 factors down to 0.80 (observers/mse.py:24-27), without its early stop.</summary>
-    public static ClippingOptions Careful { get; } = new(20, 0.8);
-
     /// <summary>The factors, 1 first: where nothing is better than not clipping, nothing is clipped.</summary>
     public IEnumerable<double> Factors => Enumerable.Range(0, Steps + 1).Select(step => 1 - step * (1 - Smallest) / Steps);
 }

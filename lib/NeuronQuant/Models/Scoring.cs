@@ -38,11 +38,6 @@ public static class Scoring
         return scores;
     }
 
-    /// <summary>Mean negative log-likelihood of a text after its first token, nats per token; e to this is the perplexity.</summary>
-    /// <param name="model">the model</param>
-    /// <param name="tokens">at least two tokens</param>
-    public static double MeanNegativeLogLikelihood(LlamaModel model, int[] tokens) => -Of(model, [(tokens, 1)])[0].LogProbabilities.Average(value => (double)value);
-
     private static void Batch(LlamaModel model, IReadOnlyList<(int[] Ids, int Given)> texts, int[] some, TextScore[] scores)
     {
         var batch = TokenBatch.Of([.. some.Select(i => texts[i].Ids[..^1])]);

@@ -68,7 +68,7 @@ public class DecoderTests
         var model = Make(ModelFamily.Llama, null, false);
         int[] tokens = TestModels.Tokens(14, 2);
         var reference = new ReferenceModel(model);
-        Assert.Equal(reference.Loss(TokenBatch.Of([tokens])), Scoring.MeanNegativeLogLikelihood(model, tokens), 1e-5);
+        Assert.Equal(reference.Loss(TokenBatch.Of([tokens])), -Scoring.Of(model, [(tokens, 1)])[0].LogProbabilities.Average(), 1e-5);
         double expected = reference.Loss(TokenBatch.Of([tokens], counts: (_, i) => i >= 10));
         Assert.Equal(expected, -Scoring.Of(model, [(tokens, 10), (tokens[..5], 2)])[0].LogProbabilities.Average(), 1e-5);
     }
