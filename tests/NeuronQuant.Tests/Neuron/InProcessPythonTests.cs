@@ -89,6 +89,13 @@ public sealed class InProcessPythonTests : IDisposable
         await (await PythonForTests.InProcess()).DisposeAsync(); // skips where this Python has no library
         string python = PythonForTests.Interpreter();
         Assert.Equal("[0, 2, 2, 4, 0, -2]", await PythonExpression.Evaluate(python, "[round(x) for x in (0.5, 1.5, 2.5, 3.5, -0.5, -1.5)]"));
+        Assert.Equal("[2, -2]", await PythonExpression.Run(python, () =>
+        {
+            dynamic builtins = Python.Runtime.Py.Import("builtins");
+            return builtins.list(builtins.map(builtins.round, new[] { 1.5, -1.5 }));
+        }));
+        Assert.Contains("ModuleNotFoundError", (await Assert.ThrowsAsync<NeuronRunException>(() => PythonExpression.Run(python, () => Python.Runtime.Py.Import("no_such_module")))).Message,
+            StringComparison.Ordinal);
         Assert.Contains("ZeroDivisionError", (await Assert.ThrowsAsync<NeuronRunException>(() => PythonExpression.Evaluate(python, "1/0"))).Message,
             StringComparison.Ordinal);
     }

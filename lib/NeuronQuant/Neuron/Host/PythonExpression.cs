@@ -18,8 +18,22 @@ public static class PythonExpression
     /// <param name="cancellation">ends the wait</param>
     /// <returns>str() of the value, or <see cref="NotAsked"/></returns>
     /// <exception cref="NeuronRunException">there is no such Python, or it cannot run in this process, or the expression fails</exception>
-    public static async Task<string> Evaluate(string python, string expression, CancellationToken cancellation = default)
+    public static Task<string> Evaluate(string python, string expression, CancellationToken cancellation = default) => Run(python, () =>
     {
+        using var scope = Py.CreateScope();
+        using var value = scope.Eval(expression);
+        return $"{value}";
+    }, cancellation);
+
+    /// <summary>Runs a cell's own code of pythonnet on Python's thread, under its lock: <c>() =&gt; { dynamic numpy = Py.Import("numpy"); return numpy.pi; }</c>.</summary>
+    /// <param name="python">"none", "auto" to look for one, or an interpreter or an environment</param>
+    /// <param name="code">what to run; objects of Python do not leave it but as text</param>
+    /// <param name="cancellation">ends the wait</param>
+    /// <returns>the text of what the code gives, or <see cref="NotAsked"/></returns>
+    /// <exception cref="NeuronRunException">there is no such Python, or it cannot run in this process, or Python raised an error</exception>
+    public static async Task<string> Run(string python, Func<object?> code, CancellationToken cancellation = default)
+    {
+        ArgumentNullException.ThrowIfNull(code);
         if (python == DeviceOptions.None) return NotAsked;
         var (library, reason) = await PythonLibrary.Of(PythonInterpreter.Find(python == DeviceOptions.Auto ? null : python), cancellation)
             .ConfigureAwait(false);
@@ -28,16 +42,11 @@ public static class PythonExpression
             "Name another interpreter, one that was built with a shared library.");
         try
         {
-            return await PythonRuntime.Run(() =>
-            {
-                using var scope = Py.CreateScope();
-                using var value = scope.Eval(expression);
-                return $"{value}";
-            }).WaitAsync(cancellation).ConfigureAwait(false);
+            return await PythonRuntime.Run(() => FormattableString.Invariant($"{code()}")).WaitAsync(cancellation).ConfigureAwait(false);
         }
         catch (PythonException error)
         {
-            throw new NeuronRunException(NeuronFailure.WrongPython, "python", $"{error.Type.Name}: {error.Message}", "Mend the expression.");
+            throw new NeuronRunException(NeuronFailure.WrongPython, "python", $"{error.Type.Name}: {error.Message}", "Mend what it was asked.");
         }
     }
 }
