@@ -90,8 +90,9 @@ public sealed class LlamaModel : IDisposable
     {
         ArgumentNullException.ThrowIfNull(quantized);
         var linears = Linears.ToDictionary(linear => linear.Module);
-        foreach (var (module, codes) in quantized)
-            (linears.GetValueOrDefault(module) ?? throw new ModelException(module.Name, "is no linear module of this model. Are the codes of another one?")).Apply(codes);
+        if (quantized.Keys.FirstOrDefault(module => !linears.ContainsKey(module)) is { } unknown)
+            throw new ModelException(unknown.Name, "is no linear module of this model. Are the codes of another one?");
+        foreach (var (module, codes) in quantized) linears[module].Apply(codes);
     }
 
     /// <summary>Logits of every position.</summary>

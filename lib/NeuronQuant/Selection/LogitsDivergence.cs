@@ -7,7 +7,7 @@ namespace NeuronQuant.Selection;
 /// <remarks>
 /// KL(p || q) with logits z and z' = z + d: log sum p e^d - sum p d. Both terms are much larger than their difference, so d is first
 /// centred by its mean under p, which leaves log(1 + sum p (e^d - 1 - d)): every term is positive and small, and int8's 1e-5 nats keep
-/// their digits in float64 though logits are float32. Rows are taken in parts that stay in the processor's caches: twice as fast.
+/// their digits in float64 though logits are float32. Rows are taken in parts that stay in the processor's caches.
 /// </remarks>
 internal static class LogitsDivergence
 {

@@ -102,6 +102,15 @@ public class BlockTunerTests
     }
 
     [Fact]
+    public void Codes_of_a_model_with_more_layers_are_refused_and_change_nothing()
+    {
+        var result = Tune(TuningCase.Model(), TuningCase.Grids(Grid.Nxd(4)), TuningCase.Texts(), TuningCase.Short with { Iterations = 1 });
+        using var shorter = new LlamaModel(TuningCase.Model().Config with { LayerCount = 1 });
+        Assert.Contains("layers.1.", Assert.Throws<ModelException>(() => result.ApplyTo(shorter)).Message, StringComparison.Ordinal);
+        Assert.All(shorter.Parameters, parameter => Assert.All(parameter.ToArray(), value => Assert.Equal(0, value)));
+    }
+
+    [Fact]
     public void Kept_modules_stay_float_and_widths_may_differ_by_module()
     {
         var (q, down) = (new ModuleName(0, "self_attn.q_proj"), new ModuleName(1, "mlp.down_proj"));
