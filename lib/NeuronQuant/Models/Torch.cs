@@ -51,7 +51,7 @@ public static class Torch
     }
 
     /// <summary>Works on independent items: of a small model several at a time, a thread for each, else one after another with all threads in each operation.</summary>
-    /// <remarks>Which items there are does not depend on the threads, so neither does any result.</remarks>
+    /// <remarks>Which items there are does not depend on the threads, so neither does any result. They are taken in their order: the longest first waits least.</remarks>
     /// <param name="hidden">hidden size of the model</param>
     /// <param name="items">what to work on</param>
     /// <param name="work">opens a gate of its own</param>
@@ -69,7 +69,7 @@ public static class Torch
         }
         try
         {
-            Parallel.ForEach(items, new ParallelOptions { MaxDegreeOfParallelism = Threads, CancellationToken = cancellation }, item =>
+            Parallel.ForEach(Partitioner.Create(items, EnumerablePartitionerOptions.NoBuffering), new ParallelOptions { MaxDegreeOfParallelism = Threads, CancellationToken = cancellation }, item =>
             {
                 _single = true;
                 try

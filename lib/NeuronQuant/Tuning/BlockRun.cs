@@ -9,13 +9,15 @@ namespace NeuronQuant.Tuning;
 /// <summary>One block while it is tuned: its leaves, what is learned of each, and an iteration's forward, backward and step.</summary>
 /// <remarks>
 /// Modules that share an input are one weight here, and one leaf W^ of the graph in the compute type; what is learned is float32. A rounding or an update
-/// of the reader's own goes by autograd through the rounding, 1.5 times slower.
+/// of the reader's own goes by autograd through the rounding, 1.5 times slower. What lies behind the last position that counts is not computed: attention is
+/// causal, so nothing before it would change. A loss of the reader's own gets whole sequences all the same, since it may take a mean over them.
 /// </remarks>
 internal sealed class BlockRun : IDisposable
 {
     private readonly BlockTask _task;
     private readonly TuningLoss _loss;
     private readonly IndexSampler _sampler;
+    private readonly int[] _ends;
     private readonly Tensor[] _leaves;
     private readonly List<Part> _parts = [];
     private readonly DecoderBlock _work;
@@ -27,12 +29,15 @@ internal sealed class BlockRun : IDisposable
     {
         (_task, _loss) = (task, task.Rules.Loss ?? LearnedRounding.MaskedSquares);
         _sampler = new IndexSampler((int)task.Inputs.shape[0], task.Recipe.BatchSize, task.Recipe.Seed + (ulong)task.Block.Layer);
+        _ends = Torch.Run(() => Ends(task.Counted));
         _leaves = Torch.Run(() => task.Block.Fused.Select(fused => fused.Weight.detach().clone()).ToArray());
         for (int i = 0; i < _leaves.Length; i++) AddParts(i, task.Block.Fused[i]);
         _work = task.Block.With(_leaves);
     }
 
     private long Hidden => _task.Inputs.shape[2];
+
+    private long Length => _task.Inputs.shape[1];
 
     private bool IsFast => _task.Rules is { Rounding: null, Update: null };
 
@@ -68,10 +73,11 @@ internal sealed class BlockRun : IDisposable
     /// <summary>The loss of what is in the leaves, on all sequences.</summary>
     public double LossOfAll(CancellationToken cancellation)
     {
-        int[][] batches = [.. Enumerable.Range(0, (int)_task.Inputs.shape[0]).Chunk(_sampler.BatchSize)];
+        int count = (int)_task.Inputs.shape[0];
+        int[][] batches = [.. Enumerable.Range(0, count).OrderByDescending(sequence => _ends[sequence]).Chunk(_sampler.BatchSize)];
         var sums = new double[batches.Length];
-        Torch.ForEach(Hidden, [.. batches.Index()], batch => sums[batch.Index] = batch.Item.Length * Torch.Run(() => Loss(_work, batch.Item).ToDouble()), cancellation);
-        return sums.Sum() / _task.Inputs.shape[0];
+        Torch.ForEach(Hidden, [.. batches.Index()], batch => sums[batch.Index] = Torch.Run(() => Loss(_work, batch.Item, count).ToDouble()), cancellation);
+        return sums.Sum();
     }
 
     /// <summary>The best codes and scales of each module.</summary>
@@ -113,23 +119,24 @@ internal sealed class BlockRun : IDisposable
         return loss;
     }
 
-    // The loss of a small model's batch is the mean of two halves', which need not wait for each other. There are two whatever the threads, and the sum of
-    // two gradients does not depend on which comes first: the same bits on one thread and on many.
+    // The loss of a small model's batch is the sum of two halves', the longer sequences and the shorter, which need not wait for each other. There are two
+    // whatever the threads, and the sum of two gradients does not depend on which comes first: the same bits on one thread and on many.
     private double LossAndGradients(int[] sequences)
     {
-        int half = sequences.Length / 2;
+        int count = sequences.Length, half = count / 2;
+        Array.Sort(sequences, (a, b) => _ends[b].CompareTo(_ends[a]));
         int[][] parts = _task.Rules.Loss is null && Hidden < Torch.Small && half > 0 ? [sequences[..half], sequences[half..]] : [sequences];
         var losses = new double[parts.Length];
         Torch.ForEach(Hidden, [.. parts.Index()], part => losses[part.Index] = Torch.WithGradients(() =>
         {
-            var value = Loss(_work, part.Item) * Torch.Number((double)part.Item.Length / sequences.Length);
+            var value = Loss(_work, part.Item, count);
             value.backward();
             return value.ToDouble();
         }), CancellationToken.None);
         return losses.Sum();
     }
 
-    private void Each(Action<Part> work) => Torch.ForEach(Hidden, _parts, part => Torch.Run(() => work(part)), CancellationToken.None);
+    private void Each(Action<Part> work) => Torch.ForEach(Hidden, [.. _parts.OrderByDescending(part => part.Learned.Weight.shape[0])], part => Torch.Run(() => work(part)), CancellationToken.None);
 
     private double ByAutograd(int[] sequences, int iteration, double best)
     {
@@ -138,7 +145,7 @@ internal sealed class BlockRun : IDisposable
         {
             var made = _parts.Select(part => Rounding(part.Learned.Weight, part.Learned.Offsets, part.Learned.Alpha, part.Learned.Beta, part.Learned.Grid)).ToArray();
             var weights = _leaves.Select((leaf, i) => Assembled(i, leaf, made)).ToArray();
-            var value = Loss(_task.Block.With(weights), sequences);
+            var value = Loss(_task.Block.With(weights), sequences, sequences.Length);
             value.backward();
             double loss = value.ToDouble();
             using var off = no_grad();
@@ -172,14 +179,20 @@ internal sealed class BlockRun : IDisposable
         return cat(rows, 0);
     }
 
-    private Tensor Loss(DecoderBlock block, int[] sequences)
+    // The part that some sequences have in the loss of a number of sequences.
+    private Tensor Loss(DecoderBlock block, int[] sequences, int of)
     {
         var device = block.Place.Device;
         var index = tensor(Array.ConvertAll(sequences, sequence => (long)sequence));
-        Tensor Chosen(Tensor all) => all.index_select(0, index).to(device);
-        var output = block.Forward(Chosen(_task.Inputs), Positions.Of(_task.Rotary, _task.Inputs.shape[1], block.Place));
-        return _loss(output, Chosen(_task.Targets), Chosen(_task.Counted));
+        long length = _task.Rules.Loss is null ? sequences.Max(sequence => _ends[sequence]) : Length;
+        Tensor Chosen(Tensor all) => all.narrow(1, 0, length).index_select(0, index).to(device);
+        var output = block.Forward(Chosen(_task.Inputs), Positions.Of(_task.Rotary, length, block.Place));
+        return _loss(output, Chosen(_task.Targets), Chosen(_task.Counted)) * Torch.Number((double)sequences.Length * length / ((double)of * Length));
     }
+
+    // Of each sequence the end of what counts, and 1 where nothing does.
+    private static int[] Ends(Tensor counted) =>
+        [.. (counted.squeeze(-1) * Torch.Count(counted.shape[1], counted.device).add(Torch.Whole(1), Torch.Whole(1))).amax([1]).ToFloats().Select(end => Math.Max(1, (int)end))];
 
     private void AddParts(int fused, FusedLinear weight)
     {

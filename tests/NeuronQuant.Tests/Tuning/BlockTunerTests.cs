@@ -2,6 +2,7 @@ using NeuronQuant.Checkpoints;
 using NeuronQuant.Display;
 using NeuronQuant.Models;
 using NeuronQuant.Quantization;
+using NeuronQuant.Tests.Models;
 using NeuronQuant.Tuning;
 using Xunit;
 
@@ -146,6 +147,24 @@ public class BlockTunerTests
         Assert.Contains("up_proj.weight: row 0 ", Assert.Throws<TuningException>(() => Tune(broken, TuningCase.Grids(Grid.Nxd()), TuningCase.Texts(), TuningCase.Short)).Message, StringComparison.Ordinal);
         Assert.Throws<TuningException>(() => Tune(TuningCase.Model(), TuningCase.Grids(Grid.Nxd(4).InGroups(32)), TuningCase.Texts(), TuningCase.Short));
         Assert.Throws<TuningException>(() => Tune(TuningCase.Model(), TuningCase.Grids(Grid.Half()), TuningCase.Texts(), TuningCase.Short));
+    }
+
+    // A loss of the reader's own is given whole sequences, padding and all.
+    [Theory]
+    [InlineData(8)]
+    [InlineData(1)]
+    public void Padding_is_not_computed_and_no_loss_changes_by_it(int batch)
+    {
+        var texts = CalibrationSet.Of(Enumerable.Range(0, 16).Select(i => TestModels.Tokens(3 + 5 * i % 13, i)), 40, padding: 0);
+        BlockTuning Tuned(TuningLoss? loss) => AutoRound.Tune(TuningCase.Model(), TuningCase.Grids(Grid.Nxd(4)), texts,
+            TuningCase.Short with { Iterations = 6, BatchSize = batch, SequenceLength = 40 }, new TuningRules(Loss: loss)).Blocks[0];
+        var (ours, whole) = (Tuned(null), Tuned((output, target, mask) =>
+        {
+            Assert.Equal(40, output.shape[1]);
+            return LearnedRounding.MaskedSquares(output, target, mask);
+        }));
+        Assert.Equal(whole.RoundedLoss, ours.RoundedLoss, 1e-5 * whole.RoundedLoss);
+        Assert.All(whole.Losses.Zip(ours.Losses), pair => Assert.Equal(pair.First, pair.Second, 1e-3 * pair.First));
     }
 
     private static TuningResult Tune(
