@@ -100,20 +100,40 @@ public static class ModelScores
     /// <param name="grid">null for NxDI's int8</param>
     /// <param name="cancellation">checked before each text</param>
     public static double DivergenceOf(LlamaModel model, IReadOnlyList<int[]> texts, IEnumerable<ModuleName> kept, Grid? grid = null,
+        CancellationToken cancellation = default) =>
+        DivergencesOf(model, texts, [kept], grid, cancellation)[0];
+
+    /// <summary>The same of several selections; what the model itself predicts is found once, and its last hidden states are kept meanwhile, 4 bytes times the hidden size a token.</summary>
+    /// <param name="model">the model in floating point; it is not changed</param>
+    /// <param name="texts">token ids of each text, each run on its own</param>
+    /// <param name="selections">of each the modules that stay in bf16</param>
+    /// <param name="grid">null for NxDI's int8</param>
+    /// <param name="cancellation">checked before each text</param>
+    public static double[] DivergencesOf(LlamaModel model, IReadOnlyList<int[]> texts, IEnumerable<IEnumerable<ModuleName>> selections, Grid? grid = null,
         CancellationToken cancellation = default)
     {
         TokenBatch.Require(texts);
-        var stay = kept.ToHashSet();
-        using var changed = model.Copy();
-        changed.Apply(Linears(model).Where(pair => !stay.Contains(pair.Key)).ToDictionary(pair => pair.Key, pair => Rounded(pair.Value, grid)));
         TokenBatch[] batches = [.. Batches(model, texts, cancellation)];
-        var sums = new double[batches.Length];
-        Torch.ForEach(model.Config.HiddenSize, [.. batches.Index()], batch => sums[batch.Index] = Torch.Run(() =>
+        var (states, sums) = (new Tensor?[batches.Length], new double[batches.Length]);
+        Tensor Hidden(LlamaModel of, int batch) => Real(batches[batch], of.Hidden(batches[batch]));
+        void Each(Action<int> work) => Torch.ForEach(model.Config.HiddenSize, [.. Enumerable.Range(0, batches.Length)], batch => Torch.Run(() => work(batch)), cancellation);
+        double Of(IEnumerable<ModuleName> kept)
         {
-            Tensor Logits(LlamaModel of) => of.LogitsOf(Real(batch.Item, of.Hidden(batch.Item)));
-            return LogitsDivergence.Sum(Logits(model), Logits(changed));
-        }), cancellation);
-        return sums.Sum() / texts.Sum(text => (long)text.Length);
+            var stay = kept.ToHashSet();
+            using var changed = model.Copy();
+            changed.Apply(Linears(model).Where(pair => !stay.Contains(pair.Key)).ToDictionary(pair => pair.Key, pair => Rounded(pair.Value, grid)));
+            Each(batch => sums[batch] = LogitsDivergence.Sum(model.LogitsOf(states[batch]!), changed.LogitsOf(Hidden(changed, batch))));
+            return sums.Sum() / texts.Sum(text => (long)text.Length);
+        }
+        try
+        {
+            Each(batch => states[batch] = Torch.Keep(Hidden(model, batch)));
+            return [.. selections.Select(Of)];
+        }
+        finally
+        {
+            foreach (var one in states) one?.Dispose();
+        }
     }
 
     /// <summary>The sensitivity profile of a model in memory, as it was changed; what a budget takes sizes from. A tied head is the embedding and not in it.</summary>

@@ -147,6 +147,7 @@ public class BudgetTests
         double kept = ModelScores.DivergenceOf(model, texts, chosen.Selection.Kept, Grid.Nxd(3));
         Assert.InRange(kept, 0, 0.7 * all);
         Assert.Equal(0, ModelScores.DivergenceOf(model, texts, scores.Values.Keys, Grid.Nxd(3)), 1e-12);
+        Assert.Equal([all, kept], ModelScores.DivergencesOf(model, texts, [[], chosen.Selection.Kept], Grid.Nxd(3)));
         Assert.Contains("2 x 2 cells", RankCorrelation.ToHeatMap(scores, ModuleScores.Of(profile, Metric.Int8Mse)).ToText(), StringComparison.Ordinal);
     }
 
