@@ -68,8 +68,14 @@ internal static class NotebookProcess
         string host = Path.Combine(Path.GetDirectoryName(assembly)!, OperatingSystem.IsWindows() ? "nq.exe" : "nq");
         string[] arguments = [CommandName, handle];
         var (file, all) = File.Exists(host) ? (host, arguments) : (Path.GetFileNameWithoutExtension(program) == "dotnet" ? program : "dotnet", [assembly, .. arguments]);
-        // A lesson lives for seconds, most of them the compiler's: code that is counted first to be compiled better later does not pay here.
-        return Process.Start(new ProcessStartInfo(file, all) { RedirectStandardInput = true, UseShellExecute = false, Environment = { ["DOTNET_TieredPGO"] = "0" } })!;
+        // A lesson lives for seconds, most of them the compiler's, which is new code all the time: code that is counted, to be compiled better later, does not pay
+        // here, so the counting waits until there was no new code for a second (0x400 ms).
+        return Process.Start(new ProcessStartInfo(file, all)
+        {
+            RedirectStandardInput = true,
+            UseShellExecute = false,
+            Environment = { ["DOTNET_TieredPGO"] = "0", ["DOTNET_TC_CallCountingDelayMs"] = "400" },
+        })!;
     }
 
     private static async Task EndAsync(Process process)
