@@ -20,89 +20,107 @@ public sealed record AnswerLoss(double Loss, double Divergence)
     public static AnswerLoss? Measure(
         EngineModel engine, LlamaModel reference, LlamaModel model, IReadOnlyList<EvaluationItem> items, CancellationToken cancellation = default)
     {
-        using var answers = new AnswerReference(engine, reference, items, cancellation);
+        using var answers = new AnswerReference(engine, reference, items);
         return answers.Measure(model, cancellation);
     }
 }
 
 /// <summary>Right answers as a model in floating point reads them, kept to measure models that were made of it.</summary>
-/// <remarks>Of each token of an answer the state behind the last norm is kept, in host memory: 4 bytes times the hidden size. Logits would be some twenty times that.</remarks>
+/// <remarks>
+/// Of each token of an answer the state behind the last norm is kept, in host memory: 4 bytes times the hidden size. Logits would be some twenty times that.
+/// A model that is graded on the same questions reads the answers as drafts (<see cref="Drafting"/>), so that each question is read once for both.
+/// </remarks>
 public sealed class AnswerReference : IDisposable
 {
     private const int Batch = 20;
 
     private readonly LlamaModel _reference;
-    private readonly Answers[] _batches;
+    private readonly Answer[] _answers;
 
     /// <param name="engine">the reference's tokenizer</param>
     /// <param name="reference">the model in floating point</param>
-    /// <param name="items">prompts and right answers in words; a question with choices has none, and does not count</param>
-    /// <param name="cancellation">checked before each batch</param>
-    public AnswerReference(EngineModel engine, LlamaModel reference, IReadOnlyList<EvaluationItem> items, CancellationToken cancellation = default)
+    /// <param name="items">prompts and right answers in words; a question with choices has none, and neither it nor one that the context does not hold counts</param>
+    public AnswerReference(EngineModel engine, LlamaModel reference, IReadOnlyList<EvaluationItem> items)
     {
         ArgumentNullException.ThrowIfNull(engine);
         ArgumentNullException.ThrowIfNull(reference);
         _reference = reference;
-        _batches = [.. items.Where(item => item.Choices.Count == 0).OrderBy(item => item.Prompt.Length + item.Gold.Length).Chunk(Batch)
-            .Select(part => new Answers(Texts(engine, part)))];
-        try
-        {
-            ForEach(batch => batch.Reference = Torch.Keep(StatesOf(reference, batch).cpu()), cancellation);
-        }
-        catch
-        {
-            Dispose();
-            throw;
-        }
+        _answers = [.. items.Where(item => item.Choices.Count == 0).Select(item => new Answer(engine, item))
+            .Where(answer => answer.Targets.Length > 0 && answer.Tokens.Length <= engine.MaxContext).OrderByDescending(answer => answer.Tokens.Length)];
     }
 
-    /// <summary>Loss and divergence of a model; null where no question has an answer in words.</summary>
+    /// <summary>An engine that measures its weights on the right answers while it is graded on their questions, and does not write word for word what it would write so
+    /// anyway. <see cref="Measure"/> gives what was found.</summary>
+    /// <param name="engine">with the weights that are graded; the reference's first, or its answers are read for themselves</param>
+    /// <param name="cancellation">checked before each batch</param>
+    public EngineModel Drafting(EngineModel engine, CancellationToken cancellation = default)
+    {
+        ArgumentNullException.ThrowIfNull(engine);
+        Prepare(engine.Model, cancellation);
+        return engine.Drafted(_answers.Select(answer => (EvaluationTask.Hash(answer.Item.Prompt), new Draft($" {answer.Item.Gold}", (states, logits) => Find(engine.Model, answer, states, logits)))));
+    }
+
+    /// <summary>Loss and divergence of a model, whose answers are read unless <see cref="Drafting"/> found them; null where no question has an answer in words.</summary>
     /// <param name="model">the reference itself, or a model that was made of it</param>
     /// <param name="cancellation">checked before each batch</param>
     public AnswerLoss? Measure(LlamaModel model, CancellationToken cancellation = default)
     {
         ArgumentNullException.ThrowIfNull(model);
-        long tokens = _batches.Sum(batch => (long)batch.Rows.Length);
-        if (tokens == 0) return null;
-        ForEach(batch =>
-        {
-            var original = _reference.LogitsOf(batch.Reference!.to(_reference.Place.Device));
-            var logits = ReferenceEquals(model, _reference) ? original : model.LogitsOf(StatesOf(model, batch));
-            var losses = F.cross_entropy(logits, tensor(batch.Targets).to(logits.device), reduction: nn.Reduction.None);
-            batch.Found = (losses.sum(ScalarType.Float64).ToDouble(), LogitsDivergence.Sum(original, logits));
-        }, cancellation);
-        return new AnswerLoss(_batches.Sum(batch => batch.Found.Loss) / tokens, _batches.Sum(batch => batch.Found.Divergence) / tokens);
+        Prepare(model, cancellation);
+        Read(model, [.. _answers.Where(answer => answer.Found?.Model != model)], (answer, states) => Find(model, answer, states, model.LogitsOf(states)), cancellation);
+        double tokens = _answers.Sum(answer => answer.Targets.Length);
+        return tokens == 0 ? null : new AnswerLoss(_answers.Sum(answer => answer.Found!.Loss) / tokens, _answers.Sum(answer => answer.Found!.Divergence) / tokens);
     }
 
     /// <summary>Frees what is kept.</summary>
     public void Dispose()
     {
-        foreach (var batch in _batches) batch.Reference?.Dispose();
+        foreach (var answer in _answers) answer.Reference?.Dispose();
     }
 
-    private void ForEach(Action<Answers> work, CancellationToken cancellation) => Torch.ForEach(_reference.Config.HiddenSize,
-        [.. _batches.Where(batch => batch.Rows.Length > 0)], batch => Torch.Run(() => work(batch)), cancellation);
-
-    private static Tensor StatesOf(LlamaModel model, Answers batch) =>
-        model.Hidden(batch.Texts).view(batch.Texts.Rows, -1).index_select(0, tensor(batch.Rows).to(model.Place.Device));
-
-    private static TokenBatch Texts(EngineModel engine, EvaluationItem[] items)
+    // What the reference thinks comes first.
+    private void Prepare(LlamaModel model, CancellationToken cancellation)
     {
-        int[] starts = [.. items.Select(item => engine.Encode(item.Prompt).Length)];
-        return TokenBatch.Of([.. items.Select(item => engine.Encode($"{item.Prompt} {item.Gold}"))], counts: (text, position) => position >= starts[text]);
+        if (model != _reference) Read(_reference, [.. _answers.Where(answer => answer.Reference is null)], (answer, states) => answer.Keep(states), cancellation);
     }
 
-    // Texts, the rows of their answers' tokens, and what is known of them: the reference's states, [rows, hidden], and the last sums.
-    private sealed class Answers(TokenBatch texts)
+    private void Read(LlamaModel model, Answer[] answers, Action<Answer, Tensor> tell, CancellationToken cancellation) =>
+        Torch.ForEach(model.Config.HiddenSize, [.. answers.Chunk(Batch)], part => Torch.Run(() =>
+        {
+            var hidden = model.Hidden(TokenBatch.Of([.. part.Select(answer => answer.Tokens)]));
+            foreach (var (i, answer) in part.Index()) tell(answer, hidden[i].narrow(0, answer.Tokens.Length - answer.Targets.Length - 1, answer.Targets.Length));
+        }), cancellation);
+
+    private void Find(LlamaModel model, Answer answer, Tensor states, Tensor logits) => Torch.Run(() =>
     {
-        public TokenBatch Texts { get; } = texts;
+        if (states.shape[0] != answer.Targets.Length) return; // Two questions of one text; this one is read for itself.
+        if (model == _reference && answer.Reference is null) answer.Keep(states);
+        var original = model == _reference ? logits : _reference.LogitsOf(answer.Reference!.to(_reference.Place.Device));
+        var losses = F.cross_entropy(logits, tensor(answer.Targets).to(logits.device), reduction: nn.Reduction.None);
+        answer.Found = new Found(model, losses.sum(ScalarType.Float64).ToDouble(), LogitsDivergence.Sum(original, logits));
+    });
 
-        public long[] Rows { get; } = [.. Enumerable.Range(0, texts.Targets.Length).Where(i => texts.Targets[i] != TokenBatch.Ignored).Select(i => (long)i)];
+    // Question and answer, the reference's states at the answer, [tokens, hidden], and the last sums over its tokens.
+    private sealed class Answer
+    {
+        public Answer(EngineModel engine, EvaluationItem item)
+        {
+            (Item, Tokens) = (item, engine.Encode($"{item.Prompt} {item.Gold}"));
+            Targets = [.. Tokens.Skip(engine.Encode(item.Prompt).Length).Select(token => (long)token)];
+        }
 
-        public long[] Targets => [.. Rows.Select(row => (long)Texts.Targets[row])];
+        public EvaluationItem Item { get; }
 
-        public Tensor? Reference { get; set; }
+        public int[] Tokens { get; }
 
-        public (double Loss, double Divergence) Found { get; set; }
+        public long[] Targets { get; }
+
+        public Tensor? Reference { get; private set; }
+
+        public Found? Found { get; set; }
+
+        public void Keep(Tensor states) => Reference = Torch.Keep(states.cpu().clone());
     }
+
+    private sealed record Found(LlamaModel Model, double Loss, double Divergence);
 }

@@ -2,6 +2,7 @@ using System.Security.Cryptography;
 using NeuronQuant.Checkpoints;
 using NeuronQuant.Models;
 using NeuronQuant.Tokenization;
+using static TorchSharp.torch;
 
 namespace NeuronQuant.Evaluation;
 
@@ -15,6 +16,7 @@ public sealed class EngineModel : ILanguageModel, ILogitsModel
     private readonly LlamaModel _model;
     private readonly Tokenizer _tokenizer;
     private readonly CachePrecision? _cache;
+    private readonly Dictionary<string, Draft> _drafts = []; // By the hash of the prompt.
 
     /// <summary>A model and the tokenizer it was trained with.</summary>
     /// <param name="model">the weights, as they will be graded</param>
@@ -27,6 +29,8 @@ public sealed class EngineModel : ILanguageModel, ILogitsModel
         TokenRange.Check(model.Config, tokenizer);
         (_model, _tokenizer, Name, _cache) = (model, tokenizer, name, cache);
     }
+
+    private EngineModel(EngineModel engine, LlamaModel model, string name, CachePrecision? cache) : this(model, engine._tokenizer, name, cache) => _drafts = new(engine._drafts);
 
     /// <inheritdoc cref="ILanguageModel.Name"/>
     public string Name { get; }
@@ -59,10 +63,27 @@ public sealed class EngineModel : ILanguageModel, ILogitsModel
     }
 
     /// <summary>The same tokenizer with other weights, such as a quantized copy.</summary>
-    public EngineModel With(LlamaModel model, string name) => new(model, _tokenizer, name, _cache);
+    public EngineModel With(LlamaModel model, string name) => new(this, model, name, _cache);
 
     /// <summary>The same weights, generating behind a cache that rounds.</summary>
-    public EngineModel WithCache(CachePrecision cache, string name) => new(_model, _tokenizer, name, cache);
+    public EngineModel WithCache(CachePrecision cache, string name) => new(this, _model, name, cache);
+
+    /// <summary>The same model, and those made of it by <see cref="With"/>, shown what another model answered: where it would write the same, it need not do so token by token.</summary>
+    /// <remarks>A model and its quantized copy give mostly the same answers, and reading one takes a fraction of the time of writing it. No answer changes by it.</remarks>
+    /// <param name="answers">of any tasks; of a task that it does not answer, none is used</param>
+    public EngineModel Drafted(params IEnumerable<EvaluationResult> answers)
+    {
+        ArgumentNullException.ThrowIfNull(answers);
+        return Drafted(answers.SelectMany(result => result.Samples).Select(sample => (sample.PromptHash, new Draft(sample.Output, null))));
+    }
+
+    /// <summary>The same with any drafts, by the hash of their prompts.</summary>
+    internal EngineModel Drafted(IEnumerable<(string PromptHash, Draft Draft)> drafts)
+    {
+        var drafted = new EngineModel(this, _model, Name, _cache);
+        foreach (var (hash, draft) in drafts) drafted._drafts[hash] = draft;
+        return drafted;
+    }
 
     /// <inheritdoc/>
     public Task<IReadOnlyList<Generation>> Generate(IReadOnlyList<string> prompts, GenerationSettings settings, CancellationToken cancellation = default)
@@ -73,10 +94,19 @@ public sealed class EngineModel : ILanguageModel, ILogitsModel
             throw new EvaluationException(EvaluationFailure.ContextTooShort, Name, $"a prompt of {longest} tokens and an answer of up to {settings.MaxNewTokens}",
                 $"at most {MaxContext} together", "Ask for fewer examples or a shorter answer.");
         if (tokens.Length == 0) return Task.FromResult<IReadOnlyList<Generation>>([]);
+        Draft?[] drafts = [.. prompts.Select(prompt => _drafts.Count == 0 ? null : _drafts.GetValueOrDefault(EvaluationTask.Hash(prompt)))];
         var options = new GenerationOptions(settings.MaxNewTokens, _model.Config.EndTokenIds, StopWhen: (_, soFar) =>
-            settings.Stops.Count > 0 && EndsInStop(soFar, settings.Stops), Cache: _cache);
+            settings.Stops.Count > 0 && EndsInStop(soFar, settings.Stops), Cache: _cache,
+            Drafts: [.. prompts.Select((prompt, i) => TokensOf(drafts[i], prompt, tokens[i]))], Reads: (i, states, logits) => drafts[i]!.Read?.Invoke(states, logits));
         var made = Models.Generation.Run(_model, tokens, options, cancellation: cancellation);
         return Task.FromResult<IReadOnlyList<Generation>>([.. made.Select((ids, i) => new Generation(After(tokens[i], ids), ids.Length >= settings.MaxNewTokens))]);
+    }
+
+    // The tokens of a draft; none where prompt and draft together begin with others than the prompt's.
+    private int[] TokensOf(Draft? draft, string prompt, int[] tokens)
+    {
+        int[] both = draft is null ? [] : Encode(prompt + draft.Answer);
+        return both.AsSpan().StartsWith(tokens) ? both[tokens.Length..] : [];
     }
 
     // Decoders treat the first token of a text apart (its space is dropped), so new tokens are decoded behind their prompt.
@@ -121,3 +151,8 @@ public sealed class EngineModel : ILanguageModel, ILogitsModel
         return Convert.ToHexStringLower(hash.GetHashAndReset())[..12];
     }
 }
+
+/// <summary>How a prompt may be answered.</summary>
+/// <param name="Answer">behind the prompt, with its leading space</param>
+/// <param name="Read">told the states from which its tokens would be written, [tokens, hidden], and their logits, by any thread; null for nobody</param>
+internal sealed record Draft(string Answer, Action<Tensor, Tensor>? Read);

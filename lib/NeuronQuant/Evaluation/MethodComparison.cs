@@ -70,13 +70,14 @@ public sealed record MethodComparison(ComparedMethod Unquantized, IReadOnlyList<
             throw new ArgumentException("Give at least one task, and each task once.", nameof(tasks));
         options = (options ?? new EvaluationOptions()) with { SamplesFile = null };
         EvaluationItem[] items = [.. tasks.SelectMany(task => task.Items.Take(options.Limit ?? task.Items.Count))];
-        var answers = new Lazy<AnswerReference>(() => new AnswerReference(engine, model, items, input.Cancellation)); // Not where every row is finished.
+        var answers = new Lazy<AnswerReference>(() => new AnswerReference(engine, model, items)); // Not where every row is finished.
 
         async Task<ComparedMethod> Grade(ComparedMethod made, LlamaModel weights)
         {
             var results = new List<EvaluationResult>();
+            var graded = answers.Value.Drafting(engine.With(weights, made.Name), input.Cancellation);
             var watch = Stopwatch.StartNew();
-            foreach (var task in tasks) results.Add(await Evaluator.Run(task, engine.With(weights, made.Name), options, input.Cancellation).ConfigureAwait(false));
+            foreach (var task in tasks) results.Add(await Evaluator.Run(task, graded, options, input.Cancellation).ConfigureAwait(false));
             double rate = results.Sum(result => result.Samples.Count) / watch.Elapsed.TotalSeconds;
             return made with { Results = results, QuestionsPerSecond = rate, Answers = answers.Value.Measure(weights, input.Cancellation) };
         }

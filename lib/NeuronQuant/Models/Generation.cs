@@ -9,13 +9,23 @@ namespace NeuronQuant.Models;
 /// <param name="Seed">Of the draws. Each text has its own sequence, so its draws do not depend on its neighbours.</param>
 /// <param name="StopWhen">Called with the text's number and its new tokens so far; true ends it, called by several threads. Null for none.</param>
 /// <param name="Cache">How keys and values are rounded when they are stored; null for not at all.</param>
+/// <param name="Drafts">For each prompt how it may go on, such as what another model wrote; null or empty for none. They change how long it takes, not what is written,
+/// and are not looked at where tokens are drawn or the cache rounds.</param>
+/// <param name="Reads">Told of each draft the text's number, the states behind the last norm from which its tokens would be written, [draft, hidden], and their logits,
+/// [draft, vocabulary], by several threads; null for nobody.</param>
 public sealed record GenerationOptions(int MaximumTokens = 256, IReadOnlyCollection<int>? StopTokens = null, double Temperature = 0, ulong Seed = 0,
-    Func<int, IReadOnlyList<int>, bool>? StopWhen = null, CachePrecision? Cache = null);
+    Func<int, IReadOnlyList<int>, bool>? StopWhen = null, CachePrecision? Cache = null, IReadOnlyList<int[]>? Drafts = null, Action<int, Tensor, Tensor>? Reads = null);
 
 /// <summary>Continues prompts of any number and length together: all are read at once, padded at their end, then each step adds a token to each.</summary>
-/// <remarks>Rows whose text has ended leave the batch once a quarter has. A text in a batch may differ from the same text alone where two tokens are equally likely to the last bits.</remarks>
+/// <remarks>
+/// Rows whose text has ended leave the batch once a quarter has. A draft is read together with its prompt, and the part that the model would have written itself is
+/// taken over at once (Leviathan et al., "Fast inference from transformers via speculative decoding", 2023, for greedy decoding). A text in a batch, or behind a
+/// draft, may differ from the same text alone where two tokens are equally likely to the last bits.
+/// </remarks>
 public static class Generation
 {
+    private const int Together = 2048; // Tokens of prompts that are read at a time.
+
     /// <summary>Continues each prompt.</summary>
     /// <param name="model">the model</param>
     /// <param name="prompts">token ids of each prompt, at least one</param>
@@ -30,12 +40,14 @@ public static class Generation
         ArgumentNullException.ThrowIfNull(model);
         ArgumentNullException.ThrowIfNull(prompts);
         options ??= new GenerationOptions();
+        var drafts = options is { Temperature: 0, Cache: null } ? options.Drafts : null;
+        int[] DraftOf(int i) => drafts is null ? [] : drafts[i][..Math.Clamp(model.Config.MaxPositionEmbeddings - prompts[i].Length, 0, drafts[i].Length)];
         var results = new int[prompts.Count][];
         // Parts of one size, and of a small model at least two, which then go side by side.
         int parts = Math.Max((prompts.Count + batch - 1) / batch, model.Config.HiddenSize < Torch.Small ? 2 : 1), size = Math.Max(1, (prompts.Count + parts - 1) / parts);
-        Torch.ForEach(model.Config.HiddenSize, [.. Enumerable.Range(0, prompts.Count).OrderBy(i => prompts[i].Length).Chunk(size)], some =>
+        Torch.ForEach(model.Config.HiddenSize, [.. Enumerable.Range(0, prompts.Count).OrderByDescending(i => prompts[i].Length + DraftOf(i).Length).Chunk(size)], some =>
         {
-            Text[] texts = [.. some.Select(i => new Text(i, prompts[i], new RandomNumbers(options.Seed + (ulong)i)))];
+            Text[] texts = [.. some.Select(i => new Text(i, prompts[i], new RandomNumbers(options.Seed + (ulong)i), DraftOf(i)))];
             Torch.Run(() => Continue(model, texts, options, cancellation));
             foreach (var text in texts) results[text.Index] = [.. text.Made];
         }, cancellation);
@@ -44,12 +56,12 @@ public static class Generation
 
     private static void Continue(LlamaModel model, Text[] texts, GenerationOptions options, CancellationToken cancellation)
     {
-        int context = model.Config.MaxPositionEmbeddings, longest = texts.Max(text => text.Prompt.Length);
+        int context = model.Config.MaxPositionEmbeddings, longest = texts.Max(text => text.Read.Length);
         if (texts.FirstOrDefault(text => text.Prompt.Length == 0 || text.Prompt.Length > context) is { } wrong)
             throw new ModelException("prompt", $"has {wrong.Prompt.Length} tokens, expected 1 to {context}, the model's context: shorten it.");
         int capacity = Math.Min(context, longest + options.MaximumTokens);
-        using var cache = new KeyValueCache(model, texts.Length, capacity, options.Cache);
-        var last = Prefill(model, texts, cache);
+        using var cache = new KeyValueCache(model, texts.Length, longest, options.Cache);
+        var last = Prefill(model, texts, options, capacity, cache);
         while (true)
         {
             cancellation.ThrowIfCancellationRequested();
@@ -70,14 +82,37 @@ public static class Generation
         }
     }
 
-    private static Tensor Prefill(LlamaModel model, Text[] texts, KeyValueCache cache)
+    // The logits behind each prompt and what it takes over of its draft, the cache being filled. Texts of like lengths are next to each other, and go through a few
+    // thousand tokens at a time: little is padding then, and what a layer makes is still in the processor's caches when the next reads it.
+    private static Tensor Prefill(LlamaModel model, Text[] texts, GenerationOptions options, int capacity, KeyValueCache cache)
     {
-        using var scope = NewDisposeScope();
-        var batch = TokenBatch.Of([.. texts.Select(text => text.Prompt)]);
-        var hidden = model.Through(model.Embed(batch.Tokens).view(batch.Sequences, batch.Length, -1), Positions.Of(model.Rotary, batch.Length, model.Place), cache);
-        for (int i = 0; i < texts.Length; i++) cache.Lengths[i] = texts[i].Prompt.Length;
-        var ends = tensor([.. texts.Select((text, i) => (long)i * batch.Length + text.Prompt.Length - 1)]).to(model.Place.Device);
-        return model.LogitsOf(hidden.view(batch.Rows, -1).index_select(0, ends)).MoveToOuterDisposeScope();
+        var ends = new List<Tensor>();
+        for (int first = 0; first < texts.Length;)
+        {
+            int count = 1;
+            while (first + count < texts.Length && (count + 1) * texts[first..(first + count + 1)].Max(text => text.Read.Length) <= Together) count++;
+            ends.Add(Torch.Run(() => Read(model, texts[first..(first + count)], options, capacity, cache.Part(first, count))));
+            first += count;
+        }
+        for (int i = 0; i < texts.Length; i++) cache.Lengths[i] = texts[i].Length;
+        return model.LogitsOf(cat(ends, 0));
+    }
+
+    // The hidden states of the last tokens of the prompts and of what they take over, [texts, hidden].
+    private static Tensor Read(LlamaModel model, Text[] texts, GenerationOptions options, int capacity, KeyValueCache cache)
+    {
+        var batch = TokenBatch.Of([.. texts.Select(text => text.Read)]);
+        var hidden = model.Through(model.Embed(batch.Tokens).view(batch.Sequences, batch.Length, -1), Positions.Of(model.Rotary, batch.Length, model.Place), cache).view(batch.Rows, -1);
+        long[] ends = [.. texts.Select((text, i) => (long)i * batch.Length + text.Length - 1)];
+        for (int i = 0; i < texts.Length; i++)
+        {
+            if (texts[i].Draft.Length == 0) continue;
+            var states = hidden.narrow(0, ends[i], texts[i].Draft.Length);
+            var logits = model.LogitsOf(states);
+            options.Reads?.Invoke(texts[i].Index, states, logits);
+            ends[i] += texts[i].TakeOver(logits.argmax(-1).cpu().data<long>().ToArray(), options, capacity);
+        }
+        return hidden.index_select(0, tensor(ends).to(model.Place.Device));
     }
 
     // Which texts go on, each with its next token.
@@ -101,8 +136,12 @@ public static class Generation
         return logits.IndexOf((float)largest);
     }
 
-    private sealed class Text(int index, int[] prompt, RandomNumbers random)
+    private sealed class Text(int index, int[] prompt, RandomNumbers random, int[] draft)
     {
+        public int[] Draft => draft;
+
+        public int[] Read => [.. prompt, .. draft];
+
         public int Index => index;
 
         public int[] Prompt => prompt;
@@ -116,6 +155,14 @@ public static class Generation
         public int Length => prompt.Length + Made.Count;
 
         public int Next => Made.Count > 0 ? Made[^1] : prompt[^1];
+
+        // Adds the draft's tokens for as long as they are the likeliest; how many there were.
+        public int TakeOver(long[] likeliest, GenerationOptions options, int capacity)
+        {
+            int taken = 0;
+            while (taken < draft.Length && likeliest[taken] == draft[taken] && Take(draft[taken], options, capacity)) taken++;
+            return taken;
+        }
 
         // Adds the next token; false when the text has ended.
         public bool Take(int token, GenerationOptions options, int capacity)

@@ -2,27 +2,44 @@ using static TorchSharp.torch;
 
 namespace NeuronQuant.Models;
 
-/// <summary>Keys and values of every token so far, for texts of different lengths: [texts, key-value heads, capacity, head size] for each layer.</summary>
+/// <summary>Keys and values of every token so far, for texts of different lengths: [texts, key-value heads, positions, head size] for each layer.</summary>
 /// <remarks>
 /// A head's entries lie next to each other, since a step reads them head by head: a fifth faster than position by position (250 texts of 100 tokens).
-/// Every text has a row of its own and starts at position 0 there. Rows begin as zeros, since what a mask hides still takes part in a product.
+/// Every text has a row of its own and starts at position 0 there. Rows begin as zeros, since what a mask hides still takes part in a product, and grow with the
+/// longest text: memory that is never read is never touched.
 /// Where entries are rounded, a text's newest is not yet: its own query reads it as it was computed, and the next step rounds it.
 /// </remarks>
 internal sealed class KeyValueCache : IDisposable
 {
+    private const int More = 64; // Positions that rows grow by.
+
     private readonly LlamaModel _model;
     private readonly CachePrecision? _stored;
     private Tensor[] _keys, _values;
     private Tensor _rows, _places;
 
-    public KeyValueCache(LlamaModel model, int texts, int capacity, CachePrecision? stored = null)
+    /// <param name="model">whose blocks write here</param>
+    /// <param name="texts">how many</param>
+    /// <param name="positions">of the longest text at first</param>
+    /// <param name="stored">how entries are rounded; null for not at all</param>
+    public KeyValueCache(LlamaModel model, int texts, int positions, CachePrecision? stored = null)
     {
         (_model, _stored, Lengths) = (model, stored, new int[texts]);
         var (config, place) = (model.Config, model.Place);
         Tensor[] Make() => [.. Enumerable.Range(0, config.LayerCount)
-            .Select(_ => Torch.Keep(zeros([texts, config.KeyValueHeadCount, capacity, config.HeadSize], place.Type, place.Device)))];
+            .Select(_ => Torch.Keep(zeros([texts, config.KeyValueHeadCount, positions, config.HeadSize], place.Type, place.Device)))];
         (_keys, _values, _rows, _places) = (Make(), Make(), Torch.Keep(Torch.Count(texts, place.Device)), Torch.Keep(zeros(texts, int64, place.Device)));
     }
+
+    private KeyValueCache(KeyValueCache cache, int first, int count)
+    {
+        (_model, _stored, Lengths) = (cache._model, cache._stored, new int[count]);
+        Tensor Rows(Tensor all) => all.narrow(0, first, count);
+        (_keys, _values, _rows, _places) = ([.. cache._keys.Select(Rows)], [.. cache._values.Select(Rows)], Rows(cache._rows), Rows(cache._places));
+    }
+
+    /// <summary>Some texts of it, to be filled for themselves; lives as long as the dispose scope.</summary>
+    public KeyValueCache Part(int first, int count) => new(this, first, count);
 
     /// <summary>Tokens of each text.</summary>
     public int[] Lengths { get; private set; }
@@ -53,11 +70,18 @@ internal sealed class KeyValueCache : IDisposable
             return (k, v);
         }
         int longest = Lengths.Max();
+        (_keys[layer], _values[layer]) = (Holding(longest + 1, _keys[layer]), Holding(longest + 1, _values[layer]));
         if (_stored is not null) RoundNewest(layer, _stored);
         Put(_keys[layer], k.squeeze(1), _places);
         Put(_values[layer], v.squeeze(1), _places);
         Tensor Seen(Tensor all) => all.narrow(2, 0, longest + 1).transpose(1, 2);
         return (Seen(_keys[layer]), Seen(_values[layer]));
+    }
+
+    private static Tensor Holding(int positions, Tensor all)
+    {
+        if (positions <= all.shape[2]) return all;
+        using (all) return Torch.Keep(cat([all, zeros([all.shape[0], all.shape[1], More, all.shape[3]], all.dtype, all.device)], 2));
     }
 
     private void RoundNewest(int layer, CachePrecision stored)

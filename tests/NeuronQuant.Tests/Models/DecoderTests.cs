@@ -84,7 +84,7 @@ public class DecoderTests
         Assert.Contains("tokenizer", Assert.Throws<ModelException>(() => Scoring.Of(model, [([1, 37], 1)])).Message);
     }
 
-    private static LlamaModel Make(ModelFamily family, int? window, bool bf16)
+    internal static LlamaModel Make(ModelFamily family, int? window, bool bf16)
     {
         var model = TestModels.Random(TestModels.Config(family, window: window));
         if (bf16)
