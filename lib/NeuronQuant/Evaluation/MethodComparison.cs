@@ -16,7 +16,7 @@ namespace NeuronQuant.Evaluation;
 /// <param name="Results">scores, one a task, in the comparison's order</param>
 /// <param name="Answers">loss and divergence on the right answers of all tasks; null where none has them in words</param>
 /// <param name="Seconds">of making the integers, on this machine</param>
-/// <param name="QuestionsPerSecond">over all tasks, on this machine and in this library's engine; it says nothing of a device's speed</param>
+/// <param name="QuestionsPerSecond">over all tasks, on this machine and in this library's engine, which reads right answers as drafts; it says nothing of a device's speed</param>
 /// <param name="WhyNotOnNeuron">why NxDI cannot load them; null where it can</param>
 public sealed record ComparedMethod(string Name, double AverageBits, long Bytes, IReadOnlyList<EvaluationResult> Results, AnswerLoss? Answers,
     double Seconds, double QuestionsPerSecond, string? WhyNotOnNeuron)

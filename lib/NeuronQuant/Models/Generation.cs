@@ -31,7 +31,7 @@ public static class Generation
     /// <param name="prompts">token ids of each prompt, at least one</param>
     /// <param name="options">length, stops and sampling; null for greedy</param>
     /// <param name="batch">texts at a time, at most</param>
-    /// <param name="cancellation">checked at each step</param>
+    /// <param name="cancellation">checked at each step, and every few thousand tokens of prompts</param>
     /// <returns>the new tokens of each prompt; a text also ends where the model's context does</returns>
     /// <exception cref="ModelException">a prompt is empty, longer than the context, or not of the vocabulary</exception>
     public static IReadOnlyList<int[]> Run(LlamaModel model, IReadOnlyList<int[]> prompts, GenerationOptions? options = null, int batch = 256,
@@ -61,7 +61,7 @@ public static class Generation
             throw new ModelException("prompt", $"has {wrong.Prompt.Length} tokens, expected 1 to {context}, the model's context: shorten it.");
         int capacity = Math.Min(context, longest + options.MaximumTokens);
         using var cache = new KeyValueCache(model, texts.Length, longest, options.Cache);
-        var last = Prefill(model, texts, options, capacity, cache);
+        var last = Prefill(model, texts, options, capacity, cache, cancellation);
         while (true)
         {
             cancellation.ThrowIfCancellationRequested();
@@ -84,11 +84,12 @@ public static class Generation
 
     // The logits behind each prompt and what it takes over of its draft, the cache being filled. Texts of like lengths are next to each other, and go through a few
     // thousand tokens at a time: little is padding then, and what a layer makes is still in the processor's caches when the next reads it.
-    private static Tensor Prefill(LlamaModel model, Text[] texts, GenerationOptions options, int capacity, KeyValueCache cache)
+    private static Tensor Prefill(LlamaModel model, Text[] texts, GenerationOptions options, int capacity, KeyValueCache cache, CancellationToken cancellation)
     {
         var ends = new List<Tensor>();
         for (int first = 0; first < texts.Length;)
         {
+            cancellation.ThrowIfCancellationRequested();
             int count = 1;
             while (first + count < texts.Length && (count + 1) * texts[first..(first + count + 1)].Max(text => text.Read.Length) <= Together) count++;
             ends.Add(Torch.Run(() => Read(model, texts[first..(first + count)], options, capacity, cache.Part(first, count))));

@@ -74,7 +74,7 @@ internal static class NotebookProcess
         {
             RedirectStandardInput = true,
             UseShellExecute = false,
-            Environment = { ["DOTNET_TieredPGO"] = "0", ["DOTNET_TC_CallCountingDelayMs"] = "400" },
+            Environment = { ["DOTNET_TC_CallCountingDelayMs"] = "400" },
         })!;
     }
 
