@@ -93,7 +93,6 @@ public sealed class AnswerReference : IDisposable
 
     private void Find(LlamaModel model, Answer answer, Tensor states, Tensor logits) => Torch.Run(() =>
     {
-        if (states.shape[0] != answer.Targets.Length) return; // Two questions of one text; this one is read for itself.
         if (model == _reference && answer.Reference is null) answer.Keep(states);
         var original = model == _reference ? logits : _reference.LogitsOf(answer.Reference!.to(_reference.Place.Device));
         var losses = F.cross_entropy(logits, tensor(answer.Targets).to(logits.device), reduction: nn.Reduction.None);

@@ -82,18 +82,17 @@ public static class Generation
         }
     }
 
-    // The logits behind each prompt and what it takes over of its draft, the cache being filled. Texts of like lengths are next to each other, and go through a few
-    // thousand tokens at a time: little is padding then, and what a layer makes is still in the processor's caches when the next reads it.
+    // The logits behind each prompt and what it takes over of its draft, the cache being filled. The longest texts come first, and go through a few thousand
+    // tokens at a time: little is padding then, and what a layer makes is still in the processor's caches when the next reads it.
     private static Tensor Prefill(LlamaModel model, Text[] texts, GenerationOptions options, int capacity, KeyValueCache cache, CancellationToken cancellation)
     {
         var ends = new List<Tensor>();
-        for (int first = 0; first < texts.Length;)
+        for (int next = 0; next < texts.Length;)
         {
             cancellation.ThrowIfCancellationRequested();
-            int count = 1;
-            while (first + count < texts.Length && (count + 1) * texts[first..(first + count + 1)].Max(text => text.Read.Length) <= Together) count++;
+            var (first, count) = (next, Math.Clamp(Together / texts[next].Read.Length, 1, texts.Length - next));
             ends.Add(Torch.Run(() => Read(model, texts[first..(first + count)], options, capacity, cache.Part(first, count))));
-            first += count;
+            next += count;
         }
         for (int i = 0; i < texts.Length; i++) cache.Lengths[i] = texts[i].Length;
         return model.LogitsOf(cat(ends, 0));
@@ -141,7 +140,7 @@ public static class Generation
     {
         public int[] Draft => draft;
 
-        public int[] Read => [.. prompt, .. draft];
+        public int[] Read { get; } = [.. prompt, .. draft];
 
         public int Index => index;
 
