@@ -16,7 +16,7 @@ public sealed class EngineModel : ILanguageModel, ILogitsModel
     private readonly LlamaModel _model;
     private readonly Tokenizer _tokenizer;
     private readonly CachePrecision? _cache;
-    private readonly Dictionary<string, Draft> _drafts = []; // By the hash of the prompt.
+    private readonly IReadOnlyDictionary<string, Draft> _drafts = new Dictionary<string, Draft>(); // By the hash of the prompt.
 
     /// <summary>A model and the tokenizer it was trained with.</summary>
     /// <param name="model">the weights, as they will be graded</param>
@@ -30,7 +30,8 @@ public sealed class EngineModel : ILanguageModel, ILogitsModel
         (_model, _tokenizer, Name, _cache) = (model, tokenizer, name, cache);
     }
 
-    private EngineModel(EngineModel engine, LlamaModel model, string name, CachePrecision? cache) : this(model, engine._tokenizer, name, cache) => _drafts = new(engine._drafts);
+    private EngineModel(LlamaModel model, Tokenizer tokenizer, string name, CachePrecision? cache, IReadOnlyDictionary<string, Draft> drafts) : this(model, tokenizer, name, cache) =>
+        _drafts = drafts;
 
     /// <inheritdoc cref="ILanguageModel.Name"/>
     public string Name { get; }
@@ -63,13 +64,14 @@ public sealed class EngineModel : ILanguageModel, ILogitsModel
     }
 
     /// <summary>The same tokenizer with other weights, such as a quantized copy.</summary>
-    public EngineModel With(LlamaModel model, string name) => new(this, model, name, _cache);
+    public EngineModel With(LlamaModel model, string name) => new(model, _tokenizer, name, _cache, _drafts);
 
     /// <summary>The same weights, generating behind a cache that rounds.</summary>
-    public EngineModel WithCache(CachePrecision cache, string name) => new(this, _model, name, cache);
+    public EngineModel WithCache(CachePrecision cache, string name) => new(_model, _tokenizer, name, cache, _drafts);
 
     /// <summary>The same model, and those made of it by <see cref="With"/>, shown what another model answered: where it would write the same, it need not do so token by token.</summary>
-    /// <remarks>A model and its quantized copy give mostly the same answers, and reading one takes a fraction of the time of writing it. No answer changes by it.</remarks>
+    /// <remarks>A model and its quantized copy give mostly the same answers, and reading one takes a fraction of the time of writing it. No answer changes by it, but where two tokens are equally
+    /// likely to the last bits.</remarks>
     /// <param name="answers">of any tasks; of a task that it does not answer, none is used</param>
     public EngineModel Drafted(params IEnumerable<EvaluationResult> answers)
     {
@@ -80,9 +82,9 @@ public sealed class EngineModel : ILanguageModel, ILogitsModel
     /// <summary>The same with any drafts, by the hash of their prompts.</summary>
     internal EngineModel Drafted(IEnumerable<(string PromptHash, Draft Draft)> drafts)
     {
-        var drafted = new EngineModel(this, _model, Name, _cache);
-        foreach (var (hash, draft) in drafts) drafted._drafts[hash] = draft;
-        return drafted;
+        var all = new Dictionary<string, Draft>(_drafts);
+        foreach (var (hash, draft) in drafts) all[hash] = draft;
+        return new EngineModel(_model, _tokenizer, Name, _cache, all);
     }
 
     /// <inheritdoc/>

@@ -42,16 +42,12 @@ public static class Generation
         options ??= new GenerationOptions();
         var drafts = options is { Temperature: 0, Cache: null } ? options.Drafts : null;
         int[] DraftOf(int i) => drafts is null ? [] : drafts[i][..Math.Clamp(model.Config.MaxPositionEmbeddings - prompts[i].Length, 0, drafts[i].Length)];
-        var results = new int[prompts.Count][];
+        Text[] texts = [.. prompts.Select((prompt, i) => new Text(i, prompt, new RandomNumbers(options.Seed + (ulong)i), DraftOf(i)))];
         // Parts of one size, and of a small model at least two, which then go side by side.
         int parts = Math.Max((prompts.Count + batch - 1) / batch, model.Config.HiddenSize < Torch.Small ? 2 : 1), size = Math.Max(1, (prompts.Count + parts - 1) / parts);
-        Torch.ForEach(model.Config.HiddenSize, [.. Enumerable.Range(0, prompts.Count).OrderByDescending(i => prompts[i].Length + DraftOf(i).Length).Chunk(size)], some =>
-        {
-            Text[] texts = [.. some.Select(i => new Text(i, prompts[i], new RandomNumbers(options.Seed + (ulong)i), DraftOf(i)))];
-            Torch.Run(() => Continue(model, texts, options, cancellation));
-            foreach (var text in texts) results[text.Index] = [.. text.Made];
-        }, cancellation);
-        return results;
+        Torch.ForEach(model.Config.HiddenSize, [.. texts.OrderByDescending(text => text.Read.Length).Chunk(size)],
+            some => Torch.Run(() => Continue(model, some, options, cancellation)), cancellation);
+        return [.. texts.Select(text => text.Made.ToArray())];
     }
 
     private static void Continue(LlamaModel model, Text[] texts, GenerationOptions options, CancellationToken cancellation)

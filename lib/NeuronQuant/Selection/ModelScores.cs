@@ -103,7 +103,7 @@ public static class ModelScores
         CancellationToken cancellation = default) =>
         DivergencesOf(model, texts, [kept], grid, cancellation)[0];
 
-    /// <summary>The same of several selections; what the model itself predicts is found once, and its last hidden states are kept meanwhile, 4 bytes times the hidden size a token.</summary>
+    /// <summary>The same of several selections; what the model itself predicts is found once, and its last hidden states are kept meanwhile, in host memory, 4 bytes times the hidden size a token.</summary>
     /// <param name="model">the model in floating point; it is not changed</param>
     /// <param name="texts">token ids of each text, each run on its own</param>
     /// <param name="selections">of each the modules that stay in bf16</param>
@@ -122,12 +122,12 @@ public static class ModelScores
             var stay = kept.ToHashSet();
             using var changed = model.Copy();
             changed.Apply(Linears(model).Where(pair => !stay.Contains(pair.Key)).ToDictionary(pair => pair.Key, pair => Rounded(pair.Value, grid)));
-            Each(batch => sums[batch] = LogitsDivergence.Sum(model.LogitsOf(states[batch]!), changed.LogitsOf(Hidden(changed, batch))));
+            Each(batch => sums[batch] = LogitsDivergence.Sum(model.LogitsOf(states[batch]!.to(model.Place.Device)), changed.LogitsOf(Hidden(changed, batch))));
             return sums.Sum() / texts.Sum(text => (long)text.Length);
         }
         try
         {
-            Each(batch => states[batch] = Torch.Keep(Hidden(model, batch)));
+            Each(batch => states[batch] = Torch.Keep(Hidden(model, batch).cpu()));
             return [.. selections.Select(Of)];
         }
         finally
