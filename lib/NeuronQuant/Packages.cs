@@ -1,5 +1,5 @@
 using System.Reflection;
-using NeuronQuant.Models;
+using NeuronQuant.Tensors;
 
 namespace NeuronQuant;
 

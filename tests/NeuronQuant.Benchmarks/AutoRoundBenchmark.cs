@@ -2,6 +2,7 @@ using System.Diagnostics;
 using NeuronQuant.Checkpoints;
 using NeuronQuant.Models;
 using NeuronQuant.Quantization;
+using NeuronQuant.Tensors;
 using NeuronQuant.Tuning;
 using static TorchSharp.torch;
 
@@ -49,7 +50,7 @@ internal static class AutoRoundBenchmark
     {
         manual_seed(5);
         var (block, inputs) = (model.Blocks[0], randn(Sequences, Length, Config.HiddenSize));
-        var targets = NeuronQuant.Models.Torch.Run(() => block.Forward(inputs, Positions.Of(model.Rotary, Length, model.Place)));
+        var targets = NeuronQuant.Tensors.Torch.Run(() => block.Forward(inputs, Positions.Of(model.Rotary, Length, model.Place)));
         return new BlockTask(block, model.Rotary, block.Linears.ToDictionary(linear => linear.Module, _ => Grid.Nxd()), inputs, targets, ones(Sequences, Length, 1),
             TuningRecipe.Default with { Iterations = Iterations, BatchSize = Sequences }, new TuningRules());
     }
@@ -70,7 +71,7 @@ internal static class AutoRoundBenchmark
         (int Out, int In, bool ToInput)[] sizes = [(hidden, hidden, false), (256, hidden, false), (256, hidden, false), (hidden, hidden, true), (middle, hidden, true), (middle, hidden, true), (hidden, middle, true)];
         Tensor Random(int rows, int columns) => randn(rows, columns).to(type);
         var operands = sizes.Select(size => (X: Random(Rows, size.In), Dy: Random(Rows, size.Out), W: Random(size.Out, size.In), size.ToInput)).ToArray();
-        return () => NeuronQuant.Models.Torch.Run(() =>
+        return () => NeuronQuant.Tensors.Torch.Run(() =>
         {
             foreach (var (x, dy, w, toInput) in operands)
             {

@@ -1,6 +1,6 @@
 using System.Runtime.CompilerServices;
 using NeuronQuant.CommandLine.Notebooks;
-using NeuronQuant.Models;
+using NeuronQuant.Tensors;
 using NeuronQuant.Tests.Notebooks;
 
 namespace NeuronQuant.Tests;

@@ -1,6 +1,7 @@
 using NeuronQuant.Checkpoints;
 using NeuronQuant.Display;
 using NeuronQuant.Models;
+using NeuronQuant.Tensors;
 using NeuronQuant.Tokenization;
 using static TorchSharp.torch;
 using F = TorchSharp.torch.nn.functional;

@@ -1,5 +1,6 @@
 using NeuronQuant.Models;
 using NeuronQuant.Selection;
+using NeuronQuant.Tensors;
 using static TorchSharp.torch;
 using F = TorchSharp.torch.nn.functional;
 

@@ -2,6 +2,7 @@ using Microsoft.Data.Analysis;
 using NeuronQuant.Display;
 using NeuronQuant.Models;
 using NeuronQuant.Selection;
+using NeuronQuant.Tensors;
 using Plotly.NET;
 using static TorchSharp.torch;
 

@@ -4,6 +4,7 @@ using System.Text;
 using NeuronQuant.Checkpoints;
 using NeuronQuant.Display;
 using NeuronQuant.Models;
+using NeuronQuant.Tensors;
 using NeuronQuant.Tokenization;
 
 namespace NeuronQuant.Evaluation;

@@ -1,6 +1,7 @@
 using System.Security.Cryptography;
 using NeuronQuant.Checkpoints;
 using NeuronQuant.Models;
+using NeuronQuant.Tensors;
 using NeuronQuant.Tokenization;
 using static TorchSharp.torch;
 

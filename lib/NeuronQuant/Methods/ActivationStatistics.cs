@@ -1,4 +1,5 @@
 using NeuronQuant.Models;
+using NeuronQuant.Tensors;
 using NeuronQuant.Tuning;
 using static TorchSharp.torch;
 

@@ -1,6 +1,6 @@
 using System.Runtime.InteropServices;
-using NeuronQuant.Models;
 using NeuronQuant.Quantization;
+using NeuronQuant.Tensors;
 using NeuronQuant.Tuning;
 using static TorchSharp.torch;
 

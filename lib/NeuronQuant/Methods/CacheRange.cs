@@ -1,6 +1,7 @@
 using Microsoft.Data.Analysis;
 using NeuronQuant.Display;
 using NeuronQuant.Models;
+using NeuronQuant.Tensors;
 using static TorchSharp.torch;
 
 namespace NeuronQuant.Methods;

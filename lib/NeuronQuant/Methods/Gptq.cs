@@ -2,6 +2,7 @@ using System.Runtime.InteropServices;
 using NeuronQuant.Checkpoints;
 using NeuronQuant.Models;
 using NeuronQuant.Quantization;
+using NeuronQuant.Tensors;
 using NeuronQuant.Tuning;
 using static TorchSharp.torch;
 

@@ -3,6 +3,7 @@ using NeuronQuant.Checkpoints;
 using NeuronQuant.Display;
 using NeuronQuant.Models;
 using NeuronQuant.Quantization;
+using NeuronQuant.Tensors;
 using NeuronQuant.Tuning;
 
 namespace NeuronQuant.Methods;

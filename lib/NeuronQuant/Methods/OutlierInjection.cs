@@ -1,4 +1,5 @@
 using NeuronQuant.Models;
+using NeuronQuant.Tensors;
 
 namespace NeuronQuant.Methods;
 

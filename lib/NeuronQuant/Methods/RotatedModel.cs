@@ -1,4 +1,5 @@
 using NeuronQuant.Models;
+using NeuronQuant.Tensors;
 using static TorchSharp.torch;
 
 namespace NeuronQuant.Methods;

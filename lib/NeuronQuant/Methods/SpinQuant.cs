@@ -1,6 +1,7 @@
 using NeuronQuant.Checkpoints;
 using NeuronQuant.Models;
 using NeuronQuant.Quantization;
+using NeuronQuant.Tensors;
 using NeuronQuant.Tuning;
 using static TorchSharp.torch;
 

@@ -1,3 +1,4 @@
+using NeuronQuant.Tensors;
 using static TorchSharp.torch;
 using F = TorchSharp.torch.nn.functional;
 

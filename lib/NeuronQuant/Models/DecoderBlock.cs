@@ -1,5 +1,6 @@
 using NeuronQuant.Checkpoints;
 using NeuronQuant.Quantization;
+using NeuronQuant.Tensors;
 using static TorchSharp.torch;
 using F = TorchSharp.torch.nn.functional;
 

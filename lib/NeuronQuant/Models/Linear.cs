@@ -1,6 +1,7 @@
 using System.Runtime.InteropServices;
 using NeuronQuant.Checkpoints;
 using NeuronQuant.Quantization;
+using NeuronQuant.Tensors;
 using static TorchSharp.torch;
 using F = TorchSharp.torch.nn.functional;
 

@@ -3,6 +3,7 @@ using System.Runtime.InteropServices;
 using System.Text.Json;
 using NeuronQuant.Checkpoints;
 using NeuronQuant.Formats;
+using NeuronQuant.Tensors;
 
 namespace NeuronQuant.Models;
 

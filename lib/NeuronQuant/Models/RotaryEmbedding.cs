@@ -1,4 +1,5 @@
 using NeuronQuant.Checkpoints;
+using NeuronQuant.Tensors;
 using static TorchSharp.torch;
 
 namespace NeuronQuant.Models;

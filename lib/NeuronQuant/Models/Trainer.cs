@@ -1,4 +1,5 @@
 using System.Diagnostics;
+using NeuronQuant.Tensors;
 using static TorchSharp.torch;
 
 namespace NeuronQuant.Models;

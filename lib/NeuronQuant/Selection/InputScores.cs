@@ -1,5 +1,6 @@
 using NeuronQuant.Checkpoints;
 using NeuronQuant.Models;
+using NeuronQuant.Tensors;
 using static TorchSharp.torch;
 
 namespace NeuronQuant.Selection;

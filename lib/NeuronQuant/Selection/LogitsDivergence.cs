@@ -1,4 +1,4 @@
-using NeuronQuant.Models;
+using NeuronQuant.Tensors;
 using static TorchSharp.torch;
 
 namespace NeuronQuant.Selection;

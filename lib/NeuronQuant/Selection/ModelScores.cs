@@ -2,6 +2,7 @@ using NeuronQuant.Checkpoints;
 using NeuronQuant.Models;
 using NeuronQuant.Quantization;
 using NeuronQuant.Sensitivity;
+using NeuronQuant.Tensors;
 using static TorchSharp.torch;
 
 namespace NeuronQuant.Selection;

@@ -1,6 +1,7 @@
 using NeuronQuant.Checkpoints;
 using NeuronQuant.Models;
 using NeuronQuant.Quantization;
+using NeuronQuant.Tensors;
 using static TorchSharp.torch;
 
 namespace NeuronQuant.Tuning;

@@ -2,6 +2,7 @@ using System.Runtime.InteropServices;
 using NeuronQuant.Checkpoints;
 using NeuronQuant.Models;
 using NeuronQuant.Quantization;
+using NeuronQuant.Tensors;
 using static TorchSharp.torch;
 
 namespace NeuronQuant.Tuning;

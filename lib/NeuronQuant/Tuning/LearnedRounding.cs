@@ -1,5 +1,5 @@
-using NeuronQuant.Models;
 using NeuronQuant.Quantization;
+using NeuronQuant.Tensors;
 using static TorchSharp.torch;
 
 namespace NeuronQuant.Tuning;

@@ -1,5 +1,5 @@
-using NeuronQuant.Models;
 using NeuronQuant.Quantization;
+using NeuronQuant.Tensors;
 using TorchSharp;
 using static TorchSharp.torch;
 

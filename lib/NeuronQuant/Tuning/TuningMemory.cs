@@ -2,6 +2,7 @@ using Microsoft.Data.Analysis;
 using NeuronQuant.Checkpoints;
 using NeuronQuant.Display;
 using NeuronQuant.Models;
+using NeuronQuant.Tensors;
 
 namespace NeuronQuant.Tuning;
 

@@ -7,6 +7,7 @@ using NeuronQuant.Methods;
 using NeuronQuant.Models;
 using NeuronQuant.Quantization;
 using NeuronQuant.Selection;
+using NeuronQuant.Tensors;
 using NeuronQuant.Tuning;
 
 namespace NeuronQuant.CommandLine.Commands;

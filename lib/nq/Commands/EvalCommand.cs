@@ -1,7 +1,7 @@
 using System.CommandLine;
 using NeuronQuant.Checkpoints;
 using NeuronQuant.Evaluation;
-using NeuronQuant.Models;
+using NeuronQuant.Tensors;
 
 namespace NeuronQuant.CommandLine.Commands;
 

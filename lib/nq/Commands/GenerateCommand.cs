@@ -1,6 +1,7 @@
 using System.CommandLine;
 using NeuronQuant.Evaluation;
 using NeuronQuant.Models;
+using NeuronQuant.Tensors;
 
 namespace NeuronQuant.CommandLine.Commands;
 

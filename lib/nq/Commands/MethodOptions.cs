@@ -1,6 +1,6 @@
 using System.CommandLine;
 using NeuronQuant.Methods;
-using NeuronQuant.Models;
+using NeuronQuant.Tensors;
 using NeuronQuant.Tuning;
 
 namespace NeuronQuant.CommandLine.Commands;

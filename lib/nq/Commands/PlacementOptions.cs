@@ -1,5 +1,5 @@
 using System.CommandLine;
-using NeuronQuant.Models;
+using NeuronQuant.Tensors;
 
 namespace NeuronQuant.CommandLine.Commands;
 
@@ -17,6 +17,6 @@ internal sealed class PlacementOptions
     }
 
     /// <summary>What was asked for.</summary>
-    /// <exception cref="ModelException">no such device</exception>
+    /// <exception cref="TorchException">no such device</exception>
     public Placement Read(ParseResult result) => Placement.Parse(result.GetRequiredValue(_type), result.GetRequiredValue(_device));
 }

@@ -2,6 +2,7 @@ using System.CommandLine;
 using NeuronQuant.Models;
 using NeuronQuant.Selection;
 using NeuronQuant.Sensitivity;
+using NeuronQuant.Tensors;
 
 namespace NeuronQuant.CommandLine.Commands;
 

@@ -1,5 +1,6 @@
 using System.CommandLine;
 using NeuronQuant.Models;
+using NeuronQuant.Tensors;
 
 namespace NeuronQuant.CommandLine.Commands;
 

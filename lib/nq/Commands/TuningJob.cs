@@ -4,6 +4,7 @@ using NeuronQuant.Formats;
 using NeuronQuant.Models;
 using NeuronQuant.Neuron;
 using NeuronQuant.Quantization;
+using NeuronQuant.Tensors;
 using NeuronQuant.Tuning;
 
 namespace NeuronQuant.CommandLine.Commands;

@@ -1,7 +1,7 @@
 using System.CommandLine;
-using NeuronQuant.Models;
 using NeuronQuant.Neuron;
 using NeuronQuant.Quantization;
+using NeuronQuant.Tensors;
 using NeuronQuant.Tuning;
 
 namespace NeuronQuant.CommandLine.Commands;

@@ -3,7 +3,6 @@ using NeuronQuant.Evaluation;
 using NeuronQuant.Methods;
 using NeuronQuant.Models;
 using NeuronQuant.Selection;
-using NeuronQuant.Tuning;
 using Xunit;
 
 namespace NeuronQuant.Tests.Evaluation;

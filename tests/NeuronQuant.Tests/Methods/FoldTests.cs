@@ -2,6 +2,7 @@ using NeuronQuant.Checkpoints;
 using NeuronQuant.Methods;
 using NeuronQuant.Models;
 using NeuronQuant.Quantization;
+using NeuronQuant.Tensors;
 using NeuronQuant.Tests.Models;
 using NeuronQuant.Tuning;
 using TorchSharp;

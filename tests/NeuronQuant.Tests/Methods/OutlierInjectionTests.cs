@@ -1,5 +1,6 @@
 using NeuronQuant.Methods;
 using NeuronQuant.Models;
+using NeuronQuant.Tensors;
 using NeuronQuant.Tests.Neuron;
 using NeuronQuant.Checkpoints;
 using NeuronQuant.Sensitivity;

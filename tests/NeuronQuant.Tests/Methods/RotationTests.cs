@@ -1,6 +1,7 @@
 using NeuronQuant.Checkpoints;
 using NeuronQuant.Methods;
 using NeuronQuant.Models;
+using NeuronQuant.Tensors;
 using Xunit;
 
 namespace NeuronQuant.Tests.Methods;

@@ -2,6 +2,7 @@ using NeuronQuant.Checkpoints;
 using NeuronQuant.Evaluation;
 using NeuronQuant.Formats;
 using NeuronQuant.Models;
+using NeuronQuant.Tensors;
 using NeuronQuant.Tests.Methods;
 using TorchSharp;
 using Xunit;

@@ -1,6 +1,7 @@
 using NeuronQuant.Checkpoints;
 using NeuronQuant.Formats;
 using NeuronQuant.Models;
+using NeuronQuant.Tensors;
 using Xunit;
 
 namespace NeuronQuant.Tests.Models;

@@ -1,5 +1,6 @@
 using NeuronQuant.Checkpoints;
 using NeuronQuant.Models;
+using NeuronQuant.Tensors;
 using Xunit;
 
 namespace NeuronQuant.Tests.Models;

@@ -1,4 +1,5 @@
 using NeuronQuant.Checkpoints;
+using NeuronQuant.Evaluation;
 
 namespace NeuronQuant.Models;
 

@@ -1,5 +1,6 @@
 using System.Text.Json;
 using NeuronQuant.Models;
+using NeuronQuant.Tensors;
 using NeuronQuant.Tests.Checkpoints;
 using Xunit;
 

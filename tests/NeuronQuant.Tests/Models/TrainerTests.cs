@@ -1,4 +1,5 @@
 using NeuronQuant.Models;
+using NeuronQuant.Tensors;
 using NeuronQuant.Tests.Checkpoints;
 using static TorchSharp.torch;
 using Xunit;

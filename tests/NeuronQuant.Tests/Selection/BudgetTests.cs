@@ -6,6 +6,7 @@ using NeuronQuant.Models;
 using NeuronQuant.Quantization;
 using NeuronQuant.Selection;
 using NeuronQuant.Sensitivity;
+using NeuronQuant.Tensors;
 using NeuronQuant.Tests.Models;
 using Xunit;
 

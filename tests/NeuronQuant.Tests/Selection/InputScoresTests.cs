@@ -1,6 +1,7 @@
 using NeuronQuant.Checkpoints;
 using NeuronQuant.Models;
 using NeuronQuant.Selection;
+using NeuronQuant.Tensors;
 using NeuronQuant.Tests.Methods;
 using NeuronQuant.Tests.Models;
 using TorchSharp;

@@ -3,6 +3,7 @@ using NeuronQuant.Checkpoints;
 using NeuronQuant.Formats;
 using NeuronQuant.Models;
 using NeuronQuant.Quantization;
+using NeuronQuant.Tensors;
 using NeuronQuant.Tuning;
 using Xunit;
 using static TorchSharp.torch;

@@ -1,5 +1,5 @@
-using NeuronQuant.Models;
 using NeuronQuant.Quantization;
+using NeuronQuant.Tensors;
 using NeuronQuant.Tuning;
 using Xunit;
 using static TorchSharp.torch;

@@ -3,6 +3,7 @@ using NeuronQuant.Checkpoints;
 using NeuronQuant.Evaluation;
 using NeuronQuant.Formats;
 using NeuronQuant.Models;
+using NeuronQuant.Tensors;
 using NeuronQuant.Tokenization;
 using NeuronQuant.Quantization;
 using NeuronQuant.Tuning;

@@ -1,6 +1,6 @@
 using System.Security.Cryptography;
 
-namespace NeuronQuant.Models;
+namespace NeuronQuant.Tensors;
 
 /// <summary>A copy of TorchSharp's native half that Debian 12, Ubuntu 22.04 and Amazon Linux 2023 can load.</summary>
 /// <remarks>

@@ -3,7 +3,7 @@ using NeuronQuant.Checkpoints;
 using NeuronQuant.Quantization;
 using static TorchSharp.torch;
 
-namespace NeuronQuant.Models;
+namespace NeuronQuant.Tensors;
 
 /// <summary>The library's tensors as torch's, and back.</summary>
 /// <remarks>

@@ -1,9 +1,11 @@
 using NeuronQuant.Checkpoints;
 using NeuronQuant.Display;
+using NeuronQuant.Evaluation;
 using NeuronQuant.Models;
+using NeuronQuant.Tests.Models;
 using Xunit;
 
-namespace NeuronQuant.Tests.Models;
+namespace NeuronQuant.Tests.Evaluation;
 
 /// <summary>A comparison finds the module that was changed, and nothing when nothing was.</summary>
 public class ModelComparisonTests

@@ -4,7 +4,7 @@ using System.Runtime.InteropServices;
 using TorchSharp;
 using static TorchSharp.torch;
 
-namespace NeuronQuant.Models;
+namespace NeuronQuant.Tensors;
 
 /// <summary>The two gates through which everything here reaches torch: <see cref="Run{T}"/> without gradients, <see cref="WithGradients{T}"/> with them.</summary>
 /// <remarks>
@@ -28,16 +28,16 @@ public static class Torch
 
     /// <summary>Computes without recording a graph.</summary>
     /// <param name="work">what to compute; a tensor, or tuple or array of tensors, that it returns belongs to the caller</param>
-    /// <exception cref="ModelException">torch refuses the shapes or types, or memory does not suffice</exception>
+    /// <exception cref="TorchException">torch refuses the shapes or types, or memory does not suffice</exception>
     public static T Run<T>(Func<T> work) => Gate(work, gradients: false);
 
     /// <summary>Computes without recording a graph.</summary>
-    /// <exception cref="ModelException">torch refuses the shapes or types, or memory does not suffice</exception>
+    /// <exception cref="TorchException">torch refuses the shapes or types, or memory does not suffice</exception>
     public static void Run(Action work) => Gate(() => { work(); return 0; }, gradients: false);
 
     /// <summary>Computes with a graph, so that backward() reaches every leaf that asks for a gradient.</summary>
     /// <param name="work">what to compute; a tensor that it returns belongs to the caller</param>
-    /// <exception cref="ModelException">torch refuses the shapes or types, or memory does not suffice</exception>
+    /// <exception cref="TorchException">torch refuses the shapes or types, or memory does not suffice</exception>
     public static T WithGradients<T>(Func<T> work) => Gate(work, gradients: true);
 
     /// <summary>Threads that one operation may use.</summary>
@@ -165,11 +165,11 @@ public static class Torch
         return make();
     }
 
-    private static ModelException Named(ExternalException error)
+    private static TorchException Named(ExternalException error)
     {
         string text = error.Message.Split('\n')[0].Trim();
         bool memory = text.Contains("alloc", StringComparison.OrdinalIgnoreCase) || text.Contains("out of memory", StringComparison.OrdinalIgnoreCase);
-        return new ModelException("torch", memory ? $"{text}. Memory does not suffice: take fewer or shorter sequences at a time, --dtype bfloat16, or a smaller model."
+        return new TorchException("torch", memory ? $"{text}. Memory does not suffice: take fewer or shorter sequences at a time, --dtype bfloat16, or a smaller model."
             : $"{text}. The shapes or types do not fit this model.", error);
     }
 

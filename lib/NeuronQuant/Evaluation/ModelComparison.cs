@@ -1,7 +1,9 @@
 using Microsoft.Data.Analysis;
 using NeuronQuant.Display;
+using NeuronQuant.Models;
+using NeuronQuant.Tensors;
 
-namespace NeuronQuant.Models;
+namespace NeuronQuant.Evaluation;
 
 /// <summary>How far one module's output is from its counterpart.</summary>
 /// <param name="Module">Name without "model.": layers.3.mlp.up_proj.</param>

@@ -2,7 +2,7 @@ using NeuronQuant.Quantization;
 using TorchSharp;
 using static TorchSharp.torch;
 
-namespace NeuronQuant.Models;
+namespace NeuronQuant.Tensors;
 
 /// <summary>Where a model's weights are and in which type they are multiplied.</summary>
 /// <remarks>
@@ -27,27 +27,27 @@ public sealed record Placement(ScalarType Type, Device Device)
     {
         TorchLibrary.Load();
         return type is ScalarType.Float32 or ScalarType.BFloat16 or ScalarType.Float64 ? new Placement(type, CPU)
-            : throw new ModelException("dtype", $"{type} is not computed in. Use float32 or bfloat16.");
+            : throw new TorchException("dtype", $"{type} is not computed in. Use float32 or bfloat16.");
     }
 
     /// <summary>Reads what was asked for on a command line.</summary>
     /// <param name="dtype">float32 or bfloat16</param>
     /// <param name="device">cpu, cuda, cuda:N, or auto: the first GPU if there is one</param>
-    /// <exception cref="ModelException">an unknown name, or a GPU that this build of libtorch cannot use</exception>
+    /// <exception cref="TorchException">an unknown name, or a GPU that this build of libtorch cannot use</exception>
     public static Placement Parse(string dtype, string device)
     {
         var place = Of(dtype switch
         {
             "float32" => ScalarType.Float32,
             "bfloat16" => ScalarType.BFloat16,
-            _ => throw new ModelException("dtype", $"'{dtype}' is not known. Use float32 or bfloat16."),
+            _ => throw new TorchException("dtype", $"'{dtype}' is not known. Use float32 or bfloat16."),
         });
         if (device == "cpu" || (device == "auto" && !cuda.is_available())) return place;
         int index = device is "auto" or "cuda" ? 0 : device.StartsWith("cuda:", StringComparison.Ordinal) && int.TryParse(device[5..], out int n) && n >= 0 ? n
-            : throw new ModelException("device", $"'{device}' is not known. Use cpu, cuda, cuda:N or auto.");
+            : throw new TorchException("device", $"'{device}' is not known. Use cpu, cuda, cuda:N or auto.");
         int count = cuda.is_available() ? cuda.device_count() : 0;
         return index < count ? place with { Device = new Device(DeviceType.CUDA, index) }
-            : throw new ModelException("device", $"{device}: libtorch sees {count} GPUs. Build with -p:LibTorch=cuda on a machine that has one, or use --device cpu.");
+            : throw new TorchException("device", $"{device}: libtorch sees {count} GPUs. Build with -p:LibTorch=cuda on a machine that has one, or use --device cpu.");
     }
 
     /// <summary>The record of a computation here, for what is written from it.</summary>

@@ -2,11 +2,12 @@ using NeuronQuant.Checkpoints;
 using NeuronQuant.Formats;
 using NeuronQuant.Models;
 using NeuronQuant.Quantization;
+using NeuronQuant.Tensors;
 using NeuronQuant.Tests.Tuning;
 using Xunit;
 using static TorchSharp.torch;
 
-namespace NeuronQuant.Tests.Models;
+namespace NeuronQuant.Tests.Tensors;
 
 /// <summary>Tensors of the library in torch: shared where torch can share, exact everywhere.</summary>
 public class TensorConversionTests

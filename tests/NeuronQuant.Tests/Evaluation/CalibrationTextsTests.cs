@@ -2,10 +2,9 @@ using System.Text;
 using NeuronQuant.Evaluation;
 using NeuronQuant.Tests.Checkpoints;
 using NeuronQuant.Tokenization;
-using NeuronQuant.Tuning;
 using Xunit;
 
-namespace NeuronQuant.Tests.Tuning;
+namespace NeuronQuant.Tests.Evaluation;
 
 public sealed class CalibrationTextsTests : IDisposable
 {
@@ -50,9 +49,9 @@ public sealed class CalibrationTextsTests : IDisposable
     [Fact]
     public void A_text_without_tokens_and_a_file_without_lines_are_named()
     {
-        Assert.Contains("line 1: holds 1 tokens", Assert.Throws<TuningException>(
+        Assert.Contains("line 1: holds 1 tokens", Assert.Throws<EvaluationException>(
             () => CalibrationTexts.Read(_files.Text("empty.jsonl", "{\"text\":\"\"}"), _tokenizer, 512)).Message, StringComparison.Ordinal);
-        Assert.Contains("holds no line", Assert.Throws<TuningException>(
+        Assert.Contains("holds no line", Assert.Throws<EvaluationException>(
             () => CalibrationTexts.Read(_files.Text("none.jsonl", "\n"), _tokenizer, 512)).Message, StringComparison.Ordinal);
     }
 }

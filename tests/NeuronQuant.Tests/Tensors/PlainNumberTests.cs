@@ -1,11 +1,11 @@
 using System.Reflection;
 using System.Reflection.Emit;
-using NeuronQuant.Models;
+using NeuronQuant.Tensors;
 using TorchSharp;
 using Xunit;
 using static TorchSharp.torch;
 
-namespace NeuronQuant.Tests.Models;
+namespace NeuronQuant.Tests.Tensors;
 
 /// <summary>
 /// No call of the library hands torch a number that a garbage collection may free under the operation (<see cref="Torch"/> says how). Nobody sees that in the

@@ -2,7 +2,7 @@ using System.Reflection;
 using System.Runtime.InteropServices;
 using TorchSharp;
 
-namespace NeuronQuant.Models;
+namespace NeuronQuant.Tensors;
 
 /// <summary>Loads libtorch and TorchSharp's native half, once, before anything touches a tensor.</summary>
 /// <remarks>
@@ -76,7 +76,7 @@ public static class TorchLibrary
         }
         catch (Exception error) when (error is DllNotFoundException or NotSupportedException or BadImageFormatException or IOException or UnauthorizedAccessException)
         {
-            throw new TorchException($"libtorch cannot be loaded on {Platform}: {error.Message} Models, tuning and grading need it; everything else works without.", error);
+            throw new TorchException("libtorch", $"cannot be loaded on {Platform}: {error.Message} Models, tuning and grading need it; everything else works without.", error);
         }
         NativeLibrary.SetDllImportResolver(typeof(torch).Assembly, (name, _, _) => name == "LibTorchSharp" ? half : 0);
         torch.InitializeDeviceType(DeviceType.CPU);
@@ -91,7 +91,7 @@ public static class TorchLibrary
         }
         catch (Exception error) when (error is IOException or UnauthorizedAccessException)
         {
-            throw new TorchException("libtorch cannot be loaded: the current directory was deleted or cannot be read. Change to another and start again.", error);
+            throw new TorchException("libtorch", "cannot be loaded: the current directory was deleted or cannot be read. Change to another and start again.", error);
         }
     }
 

@@ -1,8 +1,7 @@
-using NeuronQuant.Evaluation;
 using NeuronQuant.Models;
 using NeuronQuant.Tokenization;
 
-namespace NeuronQuant.Tuning;
+namespace NeuronQuant.Evaluation;
 
 /// <summary>Where calibration texts come from: a file, word problems, or the model itself.</summary>
 /// <remarks>
@@ -19,13 +18,12 @@ public static class CalibrationTexts
     /// <param name="path">a .jsonl file, or plain text in UTF-8, or in what its byte order mark says</param>
     /// <param name="tokenizer">the model's</param>
     /// <param name="length">tokens of a piece of plain text</param>
-    /// <exception cref="TuningException">the file is missing, or a text holds less than two tokens</exception>
-    /// <exception cref="EvaluationException">a line is neither a text nor a problem, or the bytes are not text</exception>
+    /// <exception cref="EvaluationException">the file is missing, a text holds less than two tokens, a line is neither a text nor a problem, or the bytes are not text</exception>
     public static IReadOnlyList<int[]> Read(string path, Tokenizer tokenizer, int length)
     {
         ArgumentNullException.ThrowIfNull(tokenizer);
         if (!File.Exists(path))
-            throw new TuningException(path, "no such file. Give a text file, or JSON lines with \"text\" or with \"question\" and \"answer\".");
+            throw new EvaluationException(EvaluationFailure.DataNotFound, path, "no such file. Give a text file, or JSON lines with \"text\" or with \"question\" and \"answer\".");
         if (Path.GetExtension(path).Equals(".jsonl", StringComparison.OrdinalIgnoreCase)) return OfLines(path, tokenizer, length);
         return [.. Pieces(path, tokenizer.Encode(TextFile.Read(path)), length)];
     }
@@ -42,12 +40,12 @@ public static class CalibrationTexts
             else
                 throw JsonLines.Invalid(path, number, "neither \"text\" nor \"question\"", "{\"text\": …} or {\"question\": …, \"answer\": …}", null);
         }
-        return texts.Count > 0 ? texts : throw new TuningException(path, "holds no line. Give a text on each line.");
+        return texts.Count > 0 ? texts : throw new EvaluationException(EvaluationFailure.DataInvalid, path, "holds no line. Give a text on each line.");
     }
 
     private static IEnumerable<int[]> Pieces(string where, int[] tokens, int length) => tokens.Length > 1
         ? tokens.Chunk(length)
-        : throw new TuningException(where, $"holds {tokens.Length} tokens. Give a text of some thousand words.");
+        : throw new EvaluationException(EvaluationFailure.DataInvalid, where, $"holds {tokens.Length} tokens. Give a text of some thousand words.");
 
     /// <summary>Token ids of word problems as a model is asked them, with their answers: "Question: …\nAnswer: …".</summary>
     /// <param name="problems">problems that no model is graded on</param>
@@ -66,7 +64,7 @@ public static class CalibrationTexts
     /// <param name="length">tokens of a text at most, the begin token included</param>
     /// <param name="seed">the same seed gives the same texts on the same machine</param>
     /// <param name="cancellation">checked at each token</param>
-    /// <exception cref="TuningException">the tokenizer has no begin token</exception>
+    /// <exception cref="EvaluationException">the tokenizer has no begin token</exception>
     public static IReadOnlyList<int[]> Generate(
         LlamaModel model, Tokenizer tokenizer, int count, int length, ulong seed = 42, CancellationToken cancellation = default)
     {
@@ -76,7 +74,7 @@ public static class CalibrationTexts
         ArgumentOutOfRangeException.ThrowIfLessThan(length, 2);
         int[] begin = tokenizer.Encode("");
         if (begin.Length == 0) begin = tokenizer.Roles.Begin is int token ? [token]
-            : throw new TuningException("tokenizer", "has no token that begins a text, so the model cannot write texts of its own. Give calibration texts in a file.");
+            : throw new EvaluationException(EvaluationFailure.NotOffered, "tokenizer", "has no token that begins a text, so the model cannot write texts of its own. Give calibration texts in a file.");
         var options = new GenerationOptions(Math.Max(1, length - begin.Length), model.Config.EndTokenIds, Temperature: 1, seed);
         var made = Models.Generation.Run(model, [.. Enumerable.Repeat(begin, count)], options, cancellation: cancellation);
         return [.. made.Select(text => (int[])[.. begin, .. text])];

@@ -1,10 +1,12 @@
 using NeuronQuant.Models;
 using NeuronQuant.Quantization;
+using NeuronQuant.Tensors;
+using NeuronQuant.Tests.Models;
 using NeuronQuant.Tuning;
 using Xunit;
 using static TorchSharp.torch;
 
-namespace NeuronQuant.Tests.Models;
+namespace NeuronQuant.Tests.Tensors;
 
 /// <summary>What torch does wrong must not reach a caller: errors have names, a thread is not blamed for its predecessor, memory comes back.</summary>
 public class TorchTests
@@ -28,7 +30,7 @@ public class TorchTests
                 4 => () => model.Norm.Set(new float[20 + a[0]]),
                 _ => () => Generation.Run(model, [[(int)(37 + a[0])]]),
             };
-            Assert.Throws<ModelException>(wrong);
+            Assert.True(Assert.ThrowsAny<Exception>(wrong) is ModelException or TorchException);
         }
     }
 
@@ -41,7 +43,7 @@ public class TorchTests
             var model = TestModels.Random(TestModels.Config(), i);
             for (int round = 0; round < 5; round++)
             {
-                Assert.Throws<ModelException>(() => Torch.Run(() => zeros(2, 3).mm(zeros(2, 3))));
+                Assert.Throws<TorchException>(() => Torch.Run(() => zeros(2, 3).mm(zeros(2, 3))));
                 Assert.True(double.IsFinite(model.LossAndGradients(TokenBatch.Of([TestModels.Tokens(9, i)]))));
                 Assert.True(Torch.Run(() => !is_grad_enabled()));
             }

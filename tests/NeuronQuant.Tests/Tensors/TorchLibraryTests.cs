@@ -1,9 +1,9 @@
 using System.Diagnostics;
-using NeuronQuant.Models;
+using NeuronQuant.Tensors;
 using Xunit;
 using static TorchSharp.torch;
 
-namespace NeuronQuant.Tests.Models;
+namespace NeuronQuant.Tests.Tensors;
 
 /// <summary>The native half of TorchSharp where the system's C++ library is older than the one it was built with.</summary>
 public sealed class TorchLibraryTests : IDisposable
@@ -21,7 +21,7 @@ public sealed class TorchLibraryTests : IDisposable
     }
 
     [Theory]
-    [InlineData("libtorch cannot be loaded: the current directory was deleted or cannot be read. Change to another and start again.", "eval", null)]
+    [InlineData("libtorch: cannot be loaded: the current directory was deleted or cannot be read. Change to another and start again.", "eval", null)]
     [InlineData("The current directory was deleted or cannot be read. Change to another and start again.", "run", "notebooks")]
     public async Task In_a_folder_that_was_deleted_it_says_so(string expected, string command, string? path)
     {

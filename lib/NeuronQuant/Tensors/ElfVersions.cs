@@ -1,7 +1,7 @@
 using System.Buffers.Binary;
 using System.Text;
 
-namespace NeuronQuant.Models;
+namespace NeuronQuant.Tensors;
 
 /// <summary>The symbol versions of a shared library of Linux: which it defines, which it needs of others, and which of those could be done without.</summary>
 /// <remarks>
