@@ -6,7 +6,20 @@ namespace NeuronQuant.Checkpoints;
 /// <remarks>What ModelConfig does not hold (dropout, initialisation) is left out: transformers fills in defaults that do not change inference.</remarks>
 internal static class ModelConfigWriter
 {
-    public static void Write(Utf8JsonWriter json, ModelConfig config)
+    /// <summary>The whole file.</summary>
+    public static byte[] Bytes(ModelConfig config)
+    {
+        using var stream = new MemoryStream();
+        using (var json = new Utf8JsonWriter(stream, new JsonWriterOptions { Indented = true }))
+        {
+            json.WriteStartObject();
+            Write(json, config);
+            json.WriteEndObject();
+        }
+        return stream.ToArray();
+    }
+
+    private static void Write(Utf8JsonWriter json, ModelConfig config)
     {
         var (type, architecture) = config.Family switch
         {

@@ -1,6 +1,5 @@
 using System.Collections.Immutable;
 using System.Runtime.InteropServices;
-using System.Text.Json;
 using NeuronQuant.Checkpoints;
 using NeuronQuant.Formats;
 using NeuronQuant.Tensors;
@@ -58,7 +57,7 @@ public static class ModelFiles
                 writer.Write(parameter.Name, MemoryMarshal.AsBytes(codes.AsSpan(0, values.Length)));
             }
         writer.Complete();
-        File.WriteAllBytes(Path.Combine(folder, "config.json"), ConfigJson(model.Config));
+        File.WriteAllBytes(Path.Combine(folder, "config.json"), ModelConfigWriter.Bytes(model.Config));
     }
 
     /// <summary>Fills a parameter from the checkpoint, some rows at a time.</summary>
@@ -95,17 +94,5 @@ public static class ModelFiles
         if (!Torch.Run(() => table.Embedding.Tensor.eq(model.Embedding.Tensor).all().item<bool>()))
             throw new ModelException("lm_head", $"config.json of {checkpoint.Source} ties it to the embedding, but the file holds another lm_head.weight. "
                 + "Set tie_word_embeddings to false to use it, or remove the tensor.");
-    }
-
-    private static byte[] ConfigJson(ModelConfig config)
-    {
-        using var stream = new MemoryStream();
-        using (var json = new Utf8JsonWriter(stream, new JsonWriterOptions { Indented = true }))
-        {
-            json.WriteStartObject();
-            ModelConfigWriter.Write(json, config);
-            json.WriteEndObject();
-        }
-        return stream.ToArray();
     }
 }

@@ -17,7 +17,7 @@ internal sealed class BlockRun : IDisposable
 {
     private readonly BlockTask _task;
     private readonly TuningLoss _loss;
-    private readonly IndexSampler _sampler;
+    private readonly IEnumerator<int[]> _minibatches;
     private readonly int[] _ends;
     private readonly Tensor[] _leaves;
     private readonly List<Part> _parts = [];
@@ -29,12 +29,16 @@ internal sealed class BlockRun : IDisposable
     public BlockRun(BlockTask task)
     {
         (_task, _loss) = (task, task.Rules.Loss ?? LearnedRounding.MaskedSquares);
-        _sampler = new IndexSampler((int)task.Inputs.shape[0], task.Recipe.BatchSize, task.Recipe.Seed + (ulong)task.Block.Layer);
+        _minibatches = Minibatches.Of(Count, BatchSize, task.Recipe.Seed + (ulong)task.Block.Layer).GetEnumerator();
         _ends = Torch.Run(() => Ends(task.Counted));
         _leaves = Torch.Run(() => task.Block.Fused.Select(fused => fused.Weight.detach().clone()).ToArray());
         for (int i = 0; i < _leaves.Length; i++) AddParts(i, task.Block.Fused[i]);
         _work = task.Block.With(_leaves);
     }
+
+    private int Count => (int)_task.Inputs.shape[0];
+
+    private int BatchSize => Math.Min(_task.Recipe.BatchSize, Count);
 
     private long Hidden => _task.Inputs.shape[2];
 
@@ -47,8 +51,8 @@ internal sealed class BlockRun : IDisposable
     /// <summary>One minibatch: its loss, the codes kept where it is the lowest so far, and a step.</summary>
     public double Iterate(int iteration, double best)
     {
-        int[] sequences = [.. _sampler.Next()];
-        return IsFast ? Fast(sequences, iteration, best) : ByAutograd(sequences, iteration, best);
+        _minibatches.MoveNext();
+        return IsFast ? Fast(_minibatches.Current, iteration, best) : ByAutograd(_minibatches.Current, iteration, best);
     }
 
     /// <summary>Puts the codes of the moment into the leaves.</summary>
@@ -74,10 +78,9 @@ internal sealed class BlockRun : IDisposable
     /// <summary>The loss of what is in the leaves, on all sequences.</summary>
     public double LossOfAll(CancellationToken cancellation)
     {
-        int count = (int)_task.Inputs.shape[0];
-        int[][] batches = [.. Enumerable.Range(0, count).OrderByDescending(sequence => _ends[sequence]).Chunk(_sampler.BatchSize)];
+        int[][] batches = [.. Enumerable.Range(0, Count).OrderByDescending(sequence => _ends[sequence]).Chunk(BatchSize)];
         var sums = new double[batches.Length];
-        Torch.ForEach(Hidden, [.. batches.Index()], batch => sums[batch.Index] = Torch.Run(() => Loss(_work, batch.Item, count).ToDouble()), cancellation);
+        Torch.ForEach(Hidden, [.. batches.Index()], batch => sums[batch.Index] = Torch.Run(() => Loss(_work, batch.Item, Count).ToDouble()), cancellation);
         return sums.Sum();
     }
 
@@ -103,6 +106,7 @@ internal sealed class BlockRun : IDisposable
     {
         foreach (var part in _parts) part.Learned.Dispose();
         foreach (var leaf in _leaves) leaf.Dispose();
+        _minibatches.Dispose();
     }
 
     private double Fast(int[] sequences, int iteration, double best)

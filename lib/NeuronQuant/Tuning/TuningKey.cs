@@ -2,7 +2,6 @@ using System.Globalization;
 using System.Runtime.InteropServices;
 using System.Security.Cryptography;
 using System.Text;
-using System.Text.Json;
 using NeuronQuant.Checkpoints;
 using NeuronQuant.Models;
 using NeuronQuant.Quantization;
@@ -33,14 +32,7 @@ internal sealed record TuningKey(string Source, string Plan, string Recipe, stri
     private static string OfModel(ModelWalk model)
     {
         using var hash = IncrementalHash.CreateHash(HashAlgorithmName.SHA256);
-        using var stream = new MemoryStream();
-        using (var json = new Utf8JsonWriter(stream))
-        {
-            json.WriteStartObject();
-            ModelConfigWriter.Write(json, model.Config);
-            json.WriteEndObject();
-        }
-        hash.AppendData(stream.ToArray());
+        hash.AppendData(ModelConfigWriter.Bytes(model.Config));
         foreach (var parameter in model.Parameters)
             foreach (float[] rows in parameter.InRows(1 << 24)) // 64 MB at a time.
                 hash.AppendData(MemoryMarshal.AsBytes(rows.AsSpan()));

@@ -1,7 +1,7 @@
 using System.CommandLine;
 using NeuronQuant.Display;
-using NeuronQuant.Models;
 using NeuronQuant.Selection;
+using NeuronQuant.Tensors;
 
 namespace NeuronQuant.CommandLine.Commands;
 

@@ -3,6 +3,7 @@ using NeuronQuant.Evaluation;
 using NeuronQuant.Methods;
 using NeuronQuant.Models;
 using NeuronQuant.Selection;
+using NeuronQuant.Tensors;
 using Xunit;
 
 namespace NeuronQuant.Tests.Evaluation;

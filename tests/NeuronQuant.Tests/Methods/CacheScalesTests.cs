@@ -3,6 +3,7 @@ using NeuronQuant.Evaluation;
 using NeuronQuant.Methods;
 using NeuronQuant.Models;
 using NeuronQuant.Quantization;
+using NeuronQuant.Tensors;
 using NeuronQuant.Tests.Models;
 using Xunit;
 

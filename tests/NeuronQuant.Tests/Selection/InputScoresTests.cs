@@ -31,7 +31,7 @@ public class InputScoresTests
         Assert.Equal(Round(InputFormat.E4M3, [1.1, 0.3], 1, 1), Round(InputFormat.E4M3, [1.1, 0.3, 7, 1], 2, 1)[..2]);
         // Positions do not share it.
         Assert.Equal(alone, Round(InputFormat.E4M3Neuron, [1.1, 0.3, 7, 1], 1, 2)[..2]);
-        Assert.Throws<ModelException>(() => Torch.Run(() => InputFormat.Int8.Round(torch.zeros(3, 4))));
+        Assert.Throws<TorchException>(() => Torch.Run(() => InputFormat.Int8.Round(torch.zeros(3, 4))));
     }
 
     [Theory]

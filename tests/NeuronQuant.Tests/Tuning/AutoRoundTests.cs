@@ -52,13 +52,9 @@ public class AutoRoundTests
     [Fact]
     public void Batches_go_through_all_samples_before_any_comes_again()
     {
-        var sampler = new IndexSampler(10, 4, 1);
-        for (int round = 0; round < 5; round++)
-        {
-            int[] eight = [.. sampler.Next(), .. sampler.Next()];
-            Assert.Equal(8, eight.Distinct().Count()); // Two are left over, fewer than a batch: shuffled again.
-        }
-        Assert.Equal(3, new IndexSampler(3, 8, 1).Next().Length);
+        foreach (int[][] round in Minibatches.Of(10, 4, 1).Take(10).Chunk(2))
+            Assert.Equal(8, round.SelectMany(batch => batch).Distinct().Count()); // Two are left over, fewer than a batch: shuffled again.
+        Assert.Equal([0, 1, 2], Minibatches.Of(3, 3, 1).First().Order());
     }
 
     [Fact]

@@ -1,6 +1,6 @@
 using static TorchSharp.torch;
 
-namespace NeuronQuant.Models;
+namespace NeuronQuant.Tensors;
 
 /// <summary>How a cache stores keys and values: each in a format, or as they are.</summary>
 /// <remarks>
@@ -33,9 +33,3 @@ public sealed record CachePrecision(CastFormat? Keys, CastFormat? Values)
 
     internal Tensor OfValues(Tensor values) => Values?.Round(values) ?? values;
 }
-
-/// <summary>What a pass does besides computing the model: what a device would round on the way.</summary>
-/// <param name="Cache">how earlier keys and values are read; null for as they are</param>
-/// <param name="Inputs">which linear modules read a rounded input; null for none</param>
-/// <param name="Fresh">[texts, length, 1] true where a query reads keys and values as they were computed, as those of a prompt do; null for nowhere</param>
-internal sealed record Simulation(CachePrecision? Cache = null, InputRounding? Inputs = null, Tensor? Fresh = null);

@@ -1,7 +1,6 @@
-using NeuronQuant.Tensors;
 using static TorchSharp.torch;
 
-namespace NeuronQuant.Models;
+namespace NeuronQuant.Tensors;
 
 /// <summary>An 8-bit float that values are cast to one by one, without a scale: what an fp8 cache does to keys and values.</summary>
 /// <remarks>

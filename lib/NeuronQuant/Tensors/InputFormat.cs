@@ -1,7 +1,6 @@
-using NeuronQuant.Tensors;
 using static TorchSharp.torch;
 
-namespace NeuronQuant.Models;
+namespace NeuronQuant.Tensors;
 
 /// <summary>How the input of a linear module is rounded while a model runs: 8 bits, with a scale that each token finds for itself.</summary>
 /// <remarks>
@@ -41,7 +40,7 @@ public sealed record InputFormat(string Name, CastFormat? Cast, double Floor, bo
     public Tensor Round(Tensor x)
     {
         ArgumentNullException.ThrowIfNull(x);
-        if (x.dim() != 3) throw new ModelException(Name, $"rounds [texts, length, in], not [{string.Join(", ", x.shape)}]. Add the missing dimension.");
+        if (x.dim() != 3) throw new TorchException(Name, $"rounds [texts, length, in], not [{string.Join(", ", x.shape)}]. Add the missing dimension.");
         var wide = x.dtype == ScalarType.BFloat16 ? x.to(ScalarType.Float32) : x;
         var scale = wide.abs().amax(SharedByBatch ? [0, 2] : [2L], keepdim: true)
             .div_(Torch.Number(Cast?.Largest ?? LargestCode)).clamp_min_(Torch.Number(Floor));
@@ -49,6 +48,3 @@ public sealed record InputFormat(string Name, CastFormat? Cast, double Floor, bo
         return (Cast?.Round(ratio) ?? ratio.round_().clamp_(Torch.Number(-LargestCode), Torch.Number(LargestCode))).mul(scale).to(x.dtype);
     }
 }
-
-/// <summary>Which linear modules read a rounded input.</summary>
-internal sealed record InputRounding(InputFormat Format, Func<Linear, bool> Reaches);
