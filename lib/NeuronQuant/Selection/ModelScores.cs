@@ -28,7 +28,7 @@ public static class ModelScores
         var modules = Linears(model);
         var sums = new Dictionary<string, double[]>();
         foreach (var batch in Batches(model, texts, cancellation))
-            Torch.Run(() => { model.Hidden(batch, (name, output) => sums[name] = Added(sums.GetValueOrDefault(name), Real(batch, output).to(ScalarType.Float64).Squared().sum(dim: 0))); });
+            Torch.Run(() => { model.Hidden(batch, (name, output) => sums[name] = Added(sums.GetValueOrDefault(name), Predictions.Real(batch, output).to(ScalarType.Float64).Squared().sum(dim: 0))); });
         double tokens = texts.Sum(text => (double)text.Length);
         return new ModuleScores("activation_weighted_error", "squared output units", modules.ToDictionary(pair => pair.Key, pair =>
         {
@@ -74,12 +74,12 @@ public static class ModelScores
             {
                 var (positions, inputs) = (Positions.Of(model.Rotary, batch.Length, model.Place), new List<Tensor> { model.Embed(batch.Tokens).view(batch.Sequences, batch.Length, -1) });
                 foreach (var block in model.Blocks) inputs.Add(block.Forward(inputs[^1], positions));
-                var states = Real(batch, model.Through(inputs[^1], positions, null, model.Blocks.Count));
+                var states = Predictions.Real(batch, model.Through(inputs[^1], positions, null, model.Blocks.Count));
                 var original = model.LogitsOf(states);
                 // A change in a layer needs no layer before it.
                 Tensor Changed(Linear linear, QuantizedWeight codes) => linear.Module.Layer is not int layer
                     ? model.LogitsOf(states, head: tensor(codes.Dequantize()).view(linear.Out, linear.In).to(model.Place.Type).to(model.Place.Device))
-                    : model.LogitsOf(Real(batch, model.Through(model.Blocks[layer].With(new Dictionary<ModuleName, QuantizedWeight> { [linear.Module] = codes })
+                    : model.LogitsOf(Predictions.Real(batch, model.Through(model.Blocks[layer].With(new Dictionary<ModuleName, QuantizedWeight> { [linear.Module] = codes })
                         .Forward(inputs[layer], positions), positions, null, layer + 1)));
                 Torch.ForEach(model.Config.HiddenSize, modules, module =>
                 {
@@ -114,27 +114,14 @@ public static class ModelScores
         CancellationToken cancellation = default)
     {
         TokenBatch.Require(texts);
-        TokenBatch[] batches = [.. Batches(model, texts, cancellation)];
-        var (states, sums) = (new Tensor?[batches.Length], new double[batches.Length]);
-        Tensor Hidden(LlamaModel of, int batch) => Real(batches[batch], of.Hidden(batches[batch]));
-        void Each(Action<int> work) => Torch.ForEach(model.Config.HiddenSize, [.. Enumerable.Range(0, batches.Length)], batch => Torch.Run(() => work(batch)), cancellation);
-        double Of(IEnumerable<ModuleName> kept)
+        using var predictions = new Predictions(model, Batches(model, texts, cancellation), cancellation);
+        return [.. selections.Select(kept =>
         {
             var stay = kept.ToHashSet();
             using var changed = model.Copy();
             changed.Apply(Linears(model).Where(pair => !stay.Contains(pair.Key)).ToDictionary(pair => pair.Key, pair => Rounded(pair.Value, grid)));
-            Each(batch => sums[batch] = LogitsDivergence.Sum(model.LogitsOf(states[batch]!.to(model.Place.Device)), changed.LogitsOf(Hidden(changed, batch))));
-            return sums.Sum() / texts.Sum(text => (long)text.Length);
-        }
-        try
-        {
-            Each(batch => states[batch] = Torch.Keep(Hidden(model, batch).cpu()));
-            return [.. selections.Select(Of)];
-        }
-        finally
-        {
-            foreach (var one in states) one?.Dispose();
-        }
+            return predictions.Divergence(changed, batch => changed.Hidden(batch), cancellation);
+        })];
     }
 
     /// <summary>The sensitivity profile of a model in memory, as it was changed; what a budget takes sizes from. A tied head is the embedding and not in it.</summary>
@@ -168,14 +155,6 @@ public static class ModelScores
             batch.Add(text);
         }
         if (batch.Count > 0) yield return TokenBatch.Of(batch);
-    }
-
-    // The rows of real tokens, [rows, width]. The last token of a text has no target, and padding neither, but only the first of those is real.
-    private static Tensor Real(TokenBatch batch, Tensor output)
-    {
-        long[] rows = [.. Enumerable.Range(0, batch.Rows).Where(i => batch.Targets[i] != TokenBatch.Ignored || i % batch.Length == 0 || batch.Targets[i - 1] != TokenBatch.Ignored)
-            .Select(i => (long)i)];
-        return output.view(batch.Rows, -1).index_select(0, tensor(rows).to(output.device));
     }
 
     private static double[] Added(double[]? sums, Tensor more)
