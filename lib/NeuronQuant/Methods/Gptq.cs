@@ -129,7 +129,7 @@ public static class Gptq
     private static Pins Pinned(ChannelScales channels, Grid grid)
     {
         var free = channels.Free.squeeze(1);
-        var codes = channels.PinnedCodes(zeros(free.shape[0], channels.PinnedAt.max().item<long>() + 1), grid).squeeze(1);
+        var codes = channels.PinnedTo.squeeze(1);
         var at = new Dictionary<long, long[]>();
         if (grid.Signed) return new Pins(codes, at);
         long[] columns = channels.PinnedAt.squeeze(1).data<long>().ToArray();

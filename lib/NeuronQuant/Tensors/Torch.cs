@@ -86,6 +86,10 @@ public static class Torch
         {
             ExceptionDispatchInfo.Throw(error.InnerExceptions[0]);
         }
+        finally
+        {
+            set_num_threads(Available.Value); // This thread took items too, and goes on in the gate that it came from.
+        }
     }
 
     /// <summary>A number that takes part in an operation, kept for good.</summary>

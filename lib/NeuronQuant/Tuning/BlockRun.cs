@@ -116,8 +116,7 @@ internal sealed class BlockRun : IDisposable
         double loss = LossAndGradients(sequences);
         Each(part =>
         {
-            if (loss < best) part.Learned.Keep();
-            part.Learned.Step(Rows(part, _leaves[part.Fused].grad!), RateOf(part, iteration));
+            part.Learned.Step(Rows(part, _leaves[part.Fused].grad!), RateOf(part, iteration), keep: loss < best);
             part.Learned.Write(Rows(part, _leaves[part.Fused]));
         });
         foreach (int i in learned) (_leaves[i].grad, _leaves[i].requires_grad) = (null, false);

@@ -12,6 +12,7 @@ public class RoundingTests
     public static TheoryData<string, int, int> Grids() => new()
     {
         { "nxd", 8, 67 }, { "nxd", 4, 16 }, { "nxd", 2, 5 }, { "autoround", 8, 67 }, { "autoround", 4, 100 }, { "autoround", 3, 1 },
+        { "nxd", 4, 40_000 }, { "autoround", 8, 40_000 }, // Some rows at a time, by several threads.
     };
 
     [Theory]
@@ -30,21 +31,23 @@ public class RoundingTests
         }
         Tensor[] leaves = [Leaf(learned.Offsets), Leaf(learned.Alpha), Leaf(learned.Beta)];
         var gradient = tensor(TestWeights.Normal(Rows * columns, 5, 1)).view(Rows, columns);
-        var expected = Torch.WithGradients(() =>
+        var (expected, kept) = Torch.WithGradients(() =>
         {
             var (codes, scales) = LearnedRounding.Round(learned.Weight, leaves[0], leaves[1], leaves[2], grid);
             var quantized = codes * scales;
             (quantized * gradient).sum().backward();
-            return quantized.detach();
+            return (quantized.detach(), codes.detach());
         });
         var written = empty(Rows, columns);
         Torch.Run(() =>
         {
             learned.Write(written);
-            learned.Step(gradient, Rate);
+            learned.Step(gradient, Rate, keep: true);
             foreach (var leaf in leaves) LearnedRounding.SignedStep(leaf, leaf.grad!, Rate);
         });
         Assert.Equal(expected.ToFloats(), written.ToFloats());
+        Assert.Equal(kept.ToFloats(), learned.Best.Codes.ToFloats());
+        Assert.Equal(expected.ToFloats(), Torch.Run(() => learned.Best.Codes * learned.Best.Scales).ToFloats());
         Assert.Equal(leaves[0].ToFloats(), learned.Offsets.ToFloats());
         Assert.Equal(Clamped(leaves[1]), learned.Alpha.ToFloats());
         Assert.Equal(Clamped(leaves[2]), learned.Beta.ToFloats());
@@ -54,7 +57,7 @@ public class RoundingTests
     public void A_channel_of_zeros_stays_zero_and_is_not_pinned()
     {
         using var learned = new LearnedWeight("w", zeros(2, 10), Grid.Nxd());
-        Torch.Run(learned.Keep);
+        Torch.Run(() => learned.Step(zeros_like(learned.Weight), 0, keep: true));
         Assert.All(learned.Best.Codes.ToFloats(), code => Assert.Equal(0, code));
         Assert.All(learned.Best.Scales.ToFloats(), scale => Assert.Equal(Grid.Int8Floor, scale));
     }
@@ -65,7 +68,7 @@ public class RoundingTests
         foreach (var weight in new[] { TestWeights.Matrix(9, 70, 1), TestWeights.MatrixBf16(9, 70, 2) })
         {
             using var learned = new LearnedWeight("w", tensor(weight.ToArray()).view(9, 70), Grid.Nxd());
-            Torch.Run(learned.Keep);
+            Torch.Run(() => learned.Step(zeros_like(learned.Weight), 0, keep: true));
             var expected = FakeQuantization.Exact(weight, Grid.Nxd());
             Assert.Equal(expected.Scales, learned.Best.Scales.ToFloats());
             Assert.Equal(expected.Integers.ToArray().Select(code => (float)code), learned.Best.Codes.ToFloats());
