@@ -76,8 +76,7 @@ internal sealed class LearnedWeight : IDisposable
     {
         if (!codes.eq(codes.round().clamp(Lowest, Highest)).all().item<bool>() || !scales.isfinite().all().item<bool>())
             throw new TuningException(name, $"the rounding gave codes that are no integers from {Grid.Minimum} to {Grid.Maximum}, or scales that are not finite. Clamp what it returns.");
-        _bestCodes.copy_(codes);
-        _bestScales.copy_(scales.view(_bestScales.shape));
+        Keep(0, codes, scales.view(_bestScales.shape));
     }
 
     /// <summary>One step of signed gradient descent.</summary>
@@ -95,8 +94,8 @@ internal sealed class LearnedWeight : IDisposable
             var inside = rounded.eq_(codes);
             if (!Grid.Signed) inside.scatter_(1, channels.PinnedAt, inside.gather(1, channels.PinnedAt).mul_(channels.Free.logical_not()));
             var sign = g.sign();
-            Pinned(codes, channels);
-            if (keep) Keep(first, count, codes, channels);
+            codes = Pinned(codes, channels);
+            if (keep) Keep(first, codes, channels.Scales);
             slopes.narrow(0, first, count).copy_(codes.addcmul_(ratio, inside, Torch.Number(-1)).mul_(g).sum(1, keepdim: true));
             offsets.addcmul_(Grid.Signed ? sign.mul_(channels.Scales.sign()) : sign, inside, Torch.Number(-rate));
         });
@@ -119,10 +118,10 @@ internal sealed class LearnedWeight : IDisposable
             one.Dispose();
     }
 
-    private void Keep(long first, long count, Tensor codes, ChannelScales channels)
+    private void Keep(long first, Tensor codes, Tensor scales)
     {
-        _bestCodes.narrow(0, first, count).copy_(codes);
-        _bestScales.narrow(0, first, count).copy_(channels.Scales);
+        _bestCodes.narrow(0, first, codes.shape[0]).copy_(codes);
+        _bestScales.narrow(0, first, codes.shape[0]).copy_(scales);
     }
 
     private Tensor Codes(long first, long count, ChannelScales channels) =>
@@ -139,12 +138,18 @@ internal sealed class LearnedWeight : IDisposable
     {
         var all = _channels.Under(Alpha, Beta, Grid);
         long rows = _weight.shape[0], step = Math.Max(1, PartValues / _weight.shape[1]);
+        if (step >= rows)
+        {
+            using var scope = NewDisposeScope();
+            work(0, rows, all);
+            return all;
+        }
         long[] starts = [.. Enumerable.Range(0, (int)((rows + step - 1) / step)).Select(part => part * step)];
         bool sideBySide = _weight.device_type == TorchSharp.DeviceType.CPU; // Threads that share a short operation wait for each other: 36 ms a step, not 20.
         Torch.ForEach(sideBySide ? 0 : long.MaxValue, starts, first => Torch.Run(() =>
         {
             long count = Math.Min(step, rows - first);
-            work(first, count, count == rows ? all : all.Rows(first, count));
+            work(first, count, all.Rows(first, count));
         }), CancellationToken.None);
         return all;
     }
