@@ -86,7 +86,7 @@ public sealed class AnswerReference : IDisposable
     }
 
     private void Read(LlamaModel model, Answer[] answers, Action<Answer, Tensor> tell, CancellationToken cancellation) =>
-        Torch.ForEach(model.Config.HiddenSize, [.. answers.Chunk(Batch)], part => Torch.Run(() =>
+        Torch.ForEach(model.Config.HiddenSize < Torch.Small, [.. answers.Chunk(Batch)], part => Torch.Run(() =>
         {
             var hidden = model.Hidden(TokenBatch.Of([.. part.Select(answer => answer.Tokens)]));
             foreach (var (i, answer) in part.Index()) tell(answer, hidden[i].narrow(0, answer.Tokens.Length - answer.Targets.Length - 1, answer.Targets.Length));

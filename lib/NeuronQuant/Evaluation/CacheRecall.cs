@@ -49,7 +49,7 @@ public sealed record CacheRecall(IReadOnlyList<RecallBucket> Buckets)
                 $"a prompt and an answer of a token or more, within {model.Config.MaxPositionEmbeddings}", "Shorten the document, or give it an answer.");
         CachePrecision[] all = [new(null, null), .. caches ?? CachePrecision.All];
         var found = new (bool Right, double Nats)[documents.Count][];
-        Torch.ForEach(model.Config.HiddenSize, [.. Enumerable.Range(0, documents.Count)],
+        Torch.ForEach(model.Config.HiddenSize < Torch.Small, [.. Enumerable.Range(0, documents.Count)],
             i => found[i] = [.. all.Select(cache => Read(model, documents[i], cache, promptInOnePass))], cancellation);
         return new CacheRecall([.. all.SelectMany((cache, c) => Enumerable.Range(0, documents.Count).GroupBy(i => PositionBuckets.Of(documents[i].Distance))
             .OrderBy(bucket => bucket.Key).Select(bucket => new RecallBucket(cache.Name, bucket.Key, bucket.Count(i => found[i][c].Right), bucket.Count(),

@@ -52,7 +52,7 @@ public sealed record CacheStudy(IReadOnlyList<CacheBucket> Buckets)
         CachePrecision[] all = [new(null, null), .. caches ?? CachePrecision.All];
         var losses = new (float[] Losses, float[] Divergences)[texts.Count][];
         var (gate, done) = (new Lock(), 0);
-        Torch.ForEach(model.Config.HiddenSize, [.. Enumerable.Range(0, texts.Count)], i =>
+        Torch.ForEach(model.Config.HiddenSize < Torch.Small, [.. Enumerable.Range(0, texts.Count)], i =>
         {
             losses[i] = Torch.Run(() => OfText(model, texts[i], all));
             lock (gate) progress?.Invoke(++done, texts.Count);

@@ -119,7 +119,7 @@ public sealed record Awq(AwqOptions? Options = null) : IModelTransform
         double?[] ratios = [.. Chosen.Ratios];
         double[][] scales = [.. ratios.Select(ratio => Chosen.Scales(activations, weights, ratio)).Select(one => shared?.Invoke(one) ?? one)];
         var losses = new double[ratios.Length];
-        Torch.ForEach(activations.Length, [.. Enumerable.Range(0, losses.Length)], i => losses[i] = loss(scales[i]), CancellationToken.None);
+        Torch.ForEach(activations.Length < Torch.Small, [.. Enumerable.Range(0, losses.Length)], i => losses[i] = loss(scales[i]), CancellationToken.None);
         int best = Array.IndexOf(losses, losses.Where(double.IsFinite).DefaultIfEmpty(double.NaN).Min());
         return best >= 0 && double.IsFinite(losses[best]) ? new AwqChoice(modules, ratios[best], scales[best], losses)
             : throw new TuningException(modules, "no ratio gives a finite error: the inputs or the weights are not finite. Repair the checkpoint.");

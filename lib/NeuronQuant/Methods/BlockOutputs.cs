@@ -62,7 +62,7 @@ internal sealed class BlockOutputs
         });
         var changed = _block.With(work);
         var sums = new double[_batches.Length];
-        Torch.ForEach(_walk.Config.HiddenSize, [.. Enumerable.Range(0, sums.Length)], i => sums[i] = Torch.Run(() =>
+        Torch.ForEach(_walk.Config.HiddenSize < Torch.Small, [.. Enumerable.Range(0, sums.Length)], i => sums[i] = Torch.Run(() =>
         {
             var (inputs, counted, middle, output) = _batches[i];
             var difference = attention ? Attend(changed, inputs) - middle : changed.Feed(middle) - output;

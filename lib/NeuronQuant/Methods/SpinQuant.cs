@@ -109,7 +109,7 @@ public sealed record SpinQuant(SpinQuantOptions? Options = null) : IModelTransfo
     {
         using var rounded = SpinQuantGradient.Rounded(SpinQuantGradient.Turned(plain, stream, heads), grids);
         var sums = new double[batches.Length];
-        Torch.ForEach(plain.Config.HiddenSize, [.. batches.Index()], batch => sums[batch.Index] = rounded.Loss(batch.Item) * Counted(batch.Item),
+        Torch.ForEach(plain.Config.HiddenSize < Torch.Small, [.. batches.Index()], batch => sums[batch.Index] = rounded.Loss(batch.Item) * Counted(batch.Item),
             cancellation);
         return sums.Sum() / batches.Sum(Counted);
     }

@@ -93,10 +93,10 @@ internal static class Attention
     private static Tensor InSteps(Tensor q, Tensor k, Tensor v)
     {
         long texts = q.shape[0], length = q.shape[1], heads = q.shape[2], size = q.shape[3], keyHeads = k.shape[2], group = heads / keyHeads;
-        var rows = (q * Torch.Number(1 / Math.Sqrt(size))).view(texts, length, keyHeads, group, size).permute(0, 2, 3, 1, 4).reshape(texts * keyHeads, group * length, size);
-        var scores = rows.bmm(k.permute(0, 2, 3, 1).reshape(texts * keyHeads, size, length)).view(-1, length, length);
+        var rows = q.view(texts, length, keyHeads, group, size).permute(0, 2, 3, 1, 4).reshape(texts * keyHeads, group * length, size);
         var places = Torch.Count(length, q.device);
-        var shares = scores.Plus_(Positions.Visible(places.unsqueeze(1) - places, null, q.dtype)).softmax(-1).view(texts * keyHeads, group * length, length);
+        var visible = Positions.Visible(places.unsqueeze(1) - places, null, q.dtype).expand(group, length, length).reshape(group * length, length);
+        var shares = rows.baddbmm(k.permute(0, 2, 3, 1).reshape(texts * keyHeads, size, length), visible, alpha: (float)(1 / Math.Sqrt(size))).softmax(-1);
         return shares.bmm(v.permute(0, 2, 1, 3).reshape(texts * keyHeads, length, size))
             .view(texts, keyHeads, group, length, size).permute(0, 3, 1, 2, 4).reshape(texts, length, heads * size);
     }

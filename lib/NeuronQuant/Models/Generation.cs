@@ -46,7 +46,7 @@ public static class Generation
         Text[] texts = [.. prompts.Select((prompt, i) => new Text(i, prompt, new RandomNumbers(options.Seed + (ulong)i), DraftOf(i)))];
         // Parts of one size, and of a small model at least two, which then go side by side.
         int parts = Math.Max((prompts.Count + batch - 1) / batch, model.Config.HiddenSize < Torch.Small ? 2 : 1), size = Math.Max(1, (prompts.Count + parts - 1) / parts);
-        Torch.ForEach(model.Config.HiddenSize, [.. texts.OrderByDescending(text => text.Read.Length).Chunk(size)],
+        Torch.ForEach(model.Config.HiddenSize < Torch.Small, [.. texts.OrderByDescending(text => text.Read.Length).Chunk(size)],
             some => Torch.Run(() => Continue(model, some, options, cancellation)), cancellation);
         return [.. texts.Select(text => text.Made.ToArray())];
     }

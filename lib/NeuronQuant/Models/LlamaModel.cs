@@ -123,7 +123,7 @@ public sealed class LlamaModel : IDisposable
         TokenBatch[] parts = term is null && Config.HiddenSize < Torch.Small ? [.. batch.Halves().Where(half => half.Counted > 0)] : [batch];
         if (parts.Length == 0) parts = [batch];
         var losses = new double[parts.Length];
-        Torch.ForEach(Config.HiddenSize, [.. parts.Index()], part => losses[part.Index] = Torch.WithGradients(() =>
+        Torch.ForEach(Config.HiddenSize < Torch.Small, [.. parts.Index()], part => losses[part.Index] = Torch.WithGradients(() =>
         {
             var terms = new List<Tensor>();
             var loss = LossOf(part.Item, batch.Counted, term is null ? null : (name, output) =>

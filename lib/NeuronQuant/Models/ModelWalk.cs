@@ -80,7 +80,7 @@ public sealed class ModelWalk
             part.copy_(block.Forward(part.to(Place.Device), Positions.Of(Rotary, streams.shape[1], Place), told));
         });
         int[] starts = [.. Enumerable.Range(0, (int)((streams.shape[0] + batch - 1) / batch)).Select(i => i * batch)];
-        Torch.ForEach(see is null ? Config.HiddenSize : long.MaxValue, starts, Batch, cancellation); // Who sees is told one batch after another.
+        Torch.ForEach(see is null && Config.HiddenSize < Torch.Small, starts, Batch, cancellation); // Who sees is told one batch after another.
     }
 
     private static IEnumerable<DecoderBlock> Read(Checkpoint checkpoint, ModelConfig config, Placement place)

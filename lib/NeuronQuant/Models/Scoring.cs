@@ -35,7 +35,7 @@ public static class Scoring
             while (first + count < order.Length && (count + 1) * texts[order[first + count]].Ids.Length <= Tokens) count++;
             batches.Add(order[first..(first + count)]);
         }
-        Torch.ForEach(model.Config.HiddenSize, batches, some => Torch.Run(() => Batch(model, texts, some, scores)), cancellation);
+        Torch.ForEach(model.Config.HiddenSize < Torch.Small, batches, some => Torch.Run(() => Batch(model, texts, some, scores)), cancellation);
         return scores;
     }
 

@@ -30,7 +30,7 @@ public static class InputScores
         ArgumentNullException.ThrowIfNull(format);
         Linear[] modules = [.. model.Blocks.SelectMany(block => block.Linears)];
         var (sums, done) = (new double[texts.Count][], 0L);
-        Torch.ForEach(model.Config.HiddenSize, [.. Enumerable.Range(0, texts.Count)], i =>
+        Torch.ForEach(model.Config.HiddenSize < Torch.Small, [.. Enumerable.Range(0, texts.Count)], i =>
         {
             Torch.Run(() => { sums[i] = OfText(model, texts[i], modules, format); });
             progress?.Invoke(Interlocked.Increment(ref done), texts.Count);

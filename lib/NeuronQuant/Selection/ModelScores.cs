@@ -81,7 +81,7 @@ public static class ModelScores
                     ? model.LogitsOf(states, head: tensor(codes.Dequantize()).view(linear.Out, linear.In).to(model.Place.Type).to(model.Place.Device))
                     : model.LogitsOf(Predictions.Real(batch, model.Through(model.Blocks[layer].With(new Dictionary<ModuleName, QuantizedWeight> { [linear.Module] = codes })
                         .Forward(inputs[layer], positions), positions, null, layer + 1)));
-                Torch.ForEach(model.Config.HiddenSize, modules, module =>
+                Torch.ForEach(model.Config.HiddenSize < Torch.Small, modules, module =>
                 {
                     double sum = Torch.Run(() => LogitsDivergence.Sum(original, Changed(module.Value, Rounded(module.Value, grid))));
                     lock (values)

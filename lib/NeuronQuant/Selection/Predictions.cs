@@ -55,7 +55,7 @@ internal sealed class Predictions : IDisposable
     }
 
     private void ForEach(Action<int> work, CancellationToken cancellation) => Torch.ForEach(
-        _model.Config.HiddenSize, [.. Enumerable.Range(0, _batches.Length)], i => Torch.Run(() => work(i)), cancellation);
+        _model.Config.HiddenSize < Torch.Small, [.. Enumerable.Range(0, _batches.Length)], i => Torch.Run(() => work(i)), cancellation);
 
     // The last token of a text has no target, and padding neither, but only the first of those is real.
     private static long[] RealRows(TokenBatch batch) =>

@@ -50,15 +50,15 @@ public static class Torch
         }
     }
 
-    /// <summary>Works on independent items: of a small model several at a time, a thread for each, else one after another with all threads in each operation.</summary>
+    /// <summary>Works on independent items: several at a time, a thread for each, or one after another with all threads in each operation.</summary>
     /// <remarks>Which items there are does not depend on the threads, so neither does any result. They are taken in their order: the longest first waits least.</remarks>
-    /// <param name="hidden">hidden size of the model</param>
+    /// <param name="sideBySide">whether operations on an item are so short that threads sharing one would wait for each other: a model's hidden size below <see cref="Small"/></param>
     /// <param name="items">what to work on</param>
     /// <param name="work">opens a gate of its own</param>
     /// <param name="cancellation">checked before each item</param>
-    internal static void ForEach<T>(long hidden, IReadOnlyCollection<T> items, Action<T> work, CancellationToken cancellation)
+    internal static void ForEach<T>(bool sideBySide, IReadOnlyCollection<T> items, Action<T> work, CancellationToken cancellation)
     {
-        if (hidden >= Small || items.Count == 1 || Threads == 1 || _single)
+        if (!sideBySide || items.Count == 1 || Threads == 1 || _single)
         {
             foreach (var item in items)
             {

@@ -80,7 +80,7 @@ internal sealed class BlockRun : IDisposable
     {
         int[][] batches = [.. Enumerable.Range(0, Count).OrderByDescending(sequence => _ends[sequence]).Chunk(BatchSize)];
         var sums = new double[batches.Length];
-        Torch.ForEach(Hidden, [.. batches.Index()], batch => sums[batch.Index] = Torch.Run(() => Loss(_work, batch.Item, Count).ToDouble()), cancellation);
+        Torch.ForEach(Hidden < Torch.Small, [.. batches.Index()], batch => sums[batch.Index] = Torch.Run(() => Loss(_work, batch.Item, Count).ToDouble()), cancellation);
         return sums.Sum();
     }
 
@@ -114,11 +114,7 @@ internal sealed class BlockRun : IDisposable
         int[] learned = [.. _parts.Select(part => part.Fused).Distinct()];
         foreach (int i in learned) _leaves[i].requires_grad = true;
         double loss = LossAndGradients(sequences);
-        Each(part =>
-        {
-            part.Learned.Step(Rows(part, _leaves[part.Fused].grad!), RateOf(part, iteration), keep: loss < best);
-            part.Learned.Write(Rows(part, _leaves[part.Fused]));
-        });
+        Each(part => part.Learned.Step(Rows(part, _leaves[part.Fused].grad!), RateOf(part, iteration), loss < best, Rows(part, _leaves[part.Fused])));
         foreach (int i in learned) (_leaves[i].grad, _leaves[i].requires_grad) = (null, false);
         return loss;
     }
@@ -131,7 +127,7 @@ internal sealed class BlockRun : IDisposable
         Array.Sort(sequences, (a, b) => _ends[b].CompareTo(_ends[a]));
         int[][] parts = _task.Rules.Loss is null && Hidden < Torch.Small && half > 0 ? [sequences[..half], sequences[half..]] : [sequences];
         var losses = new double[parts.Length];
-        Torch.ForEach(Hidden, [.. parts.Index()], part => losses[part.Index] = Torch.WithGradients(() =>
+        Torch.ForEach(Hidden < Torch.Small, [.. parts.Index()], part => losses[part.Index] = Torch.WithGradients(() =>
         {
             var value = Loss(_work, part.Item, count);
             value.backward();
@@ -140,7 +136,7 @@ internal sealed class BlockRun : IDisposable
         return losses.Sum();
     }
 
-    private void Each(Action<Part> work) => Torch.ForEach(Hidden, [.. _parts.OrderByDescending(part => part.Learned.Weight.shape[0])], part => Torch.Run(() => work(part)), CancellationToken.None);
+    private void Each(Action<Part> work) => Torch.ForEach(Hidden < Torch.Small, [.. _parts.OrderByDescending(part => part.Learned.Weight.shape[0])], part => Torch.Run(() => work(part)), CancellationToken.None);
 
     private double ByAutograd(int[] sequences, int iteration, double best)
     {

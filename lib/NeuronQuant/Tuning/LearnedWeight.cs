@@ -1,6 +1,6 @@
+using System.Runtime.InteropServices;
 using NeuronQuant.Quantization;
 using NeuronQuant.Tensors;
-using TorchSharp;
 using static TorchSharp.torch;
 
 namespace NeuronQuant.Tuning;
@@ -8,23 +8,24 @@ namespace NeuronQuant.Tuning;
 /// <summary>A weight while it is tuned: offsets V, range factors alpha and beta, and the best codes so far.</summary>
 /// <remarks>
 /// V starts at 0, alpha and beta at 1, so the first codes are those of rounding to nearest (rule R1 on the nxd grid). <see cref="Write"/> and
-/// <see cref="Step"/> are the fast path of <see cref="LearnedRounding"/>: no graph through the rounding, and only the sign of dL/dV is needed. With
-/// G = dL/dW^ and "inside" for a code that neither the clamp moved nor the pin fixed:
-///   dL/dV = G * scale where inside;   dL/dscale = sum over the channel of G * (q - (w / scale where inside)).
-/// Both go through the weight in parts of rows that stay in the cache, on a processor a thread for each. What is kept of the best iteration is its codes, a byte a weight.
+/// <see cref="Step"/> go through the weight some rows at a time, so that nothing but the state itself is as large as the weight. On a processor each
+/// thread takes some, and <see cref="LearnedRow"/> goes through a row once; elsewhere it is autograd through <see cref="LearnedRounding.Round"/>, of which
+/// that is the fast twin. What is kept of the best iteration is its codes, a byte a weight.
 /// </remarks>
 internal sealed class LearnedWeight : IDisposable
 {
-    private const int PartValues = 1 << 17; // Half a megabyte of float32: a few such temporaries stay in a core's caches.
+    private const int PartValues = 1 << 17, DevicePartValues = 1 << 24; // Half a megabyte stays in a core's caches; a device wants long operations.
 
     private readonly Tensor _weight, _bestCodes, _bestScales;
-    private readonly Channels _channels;
+    private readonly RowEnds[] _ends;
+    private readonly bool _byRows;
 
     /// <param name="name">of the weight, for errors</param>
     /// <param name="weight">[out, in]; taken as float32</param>
     /// <param name="grid">nxd or autoround</param>
+    /// <param name="byAutograd">whether a processor takes the slow twin too, for tests</param>
     /// <exception cref="TuningException">the grid cannot be tuned on, or a weight is not finite</exception>
-    public LearnedWeight(string name, Tensor weight, Grid grid)
+    public LearnedWeight(string name, Tensor weight, Grid grid, bool byAutograd = false)
     {
         Channels.Check(name, grid);
         Grid = grid;
@@ -32,15 +33,12 @@ internal sealed class LearnedWeight : IDisposable
         {
             var whole = weight.detach().to(ScalarType.Float32);
             CheckFinite(name, whole);
-            var (channels, ones_) = (Channels.Of(whole), ones(whole.shape[0], 1, device: whole.device));
-            return new[]
-            {
-                whole, zeros_like(whole), ones_, ones_.clone(), channels.Smallest, channels.Largest, channels.SmallestAt, channels.LargestAt,
-                zeros(whole.shape, ScalarType.Int8, whole.device), ones_.clone(),
-            };
+            var ones_ = ones(whole.shape[0], 1, device: whole.device);
+            return new[] { whole, zeros_like(whole), ones_, ones_.clone(), zeros(whole.shape, ScalarType.Int8, whole.device), ones_.clone() };
         });
-        (_weight, Offsets, Alpha, Beta, _channels, _bestCodes, _bestScales) =
-            (made[0], made[1], made[2], made[3], new Channels(made[4], made[5], made[6], made[7]), made[8], made[9]);
+        (_weight, Offsets, Alpha, Beta, _bestCodes, _bestScales) = (made[0], made[1], made[2], made[3], made[4], made[5]);
+        _byRows = !byAutograd && _weight.device_type == TorchSharp.DeviceType.CPU;
+        _ends = _byRows ? EndsOf(_weight) : [];
     }
 
     /// <summary>Refuses a weight, [out, in], that is not finite.</summary>
@@ -67,90 +65,108 @@ internal sealed class LearnedWeight : IDisposable
 
     /// <summary>Writes scale * code of every weight.</summary>
     /// <param name="target">[out, in], in any type</param>
-    public void Write(Tensor target) => Parts((first, count, channels) =>
-        target.narrow(0, first, count).copy_(Codes(first, count, channels).mul_(channels.Scales)));
+    public void Write(Tensor target) => Parts((first, count) =>
+    {
+        if (_byRows) ByRows(first, count, null, 0, false, target);
+        else WriteByTorch(first, count, target);
+    });
 
     /// <summary>Remembers given codes as the best.</summary>
     /// <exception cref="TuningException">they are not on the grid</exception>
     public void Keep(string name, Tensor codes, Tensor scales)
     {
-        if (!codes.eq(codes.round().clamp(Lowest, Highest)).all().item<bool>() || !scales.isfinite().all().item<bool>())
+        if (!codes.eq(codes.round().clamp(Torch.Number(Grid.Minimum), Torch.Number(Grid.Maximum))).all().item<bool>() || !scales.isfinite().all().item<bool>())
             throw new TuningException(name, $"the rounding gave codes that are no integers from {Grid.Minimum} to {Grid.Maximum}, or scales that are not finite. Clamp what it returns.");
-        Keep(0, codes, scales.view(_bestScales.shape));
+        _bestCodes.copy_(codes);
+        _bestScales.copy_(scales.view(_bestScales.shape));
     }
 
-    /// <summary>One step of signed gradient descent.</summary>
+    /// <summary>One step of signed gradient descent, and then what <see cref="Write"/> does.</summary>
     /// <param name="gradient">dL/dW^, [out, in]</param>
     /// <param name="rate">the step's length</param>
     /// <param name="keep">whether the codes before the step are the best so far</param>
-    public void Step(Tensor gradient, double rate, bool keep)
+    /// <param name="target">[out, in], in any type</param>
+    public void Step(Tensor gradient, double rate, bool keep, Tensor target) => Parts((first, count) =>
     {
-        var slopes = empty_like(Alpha);
-        var all = Parts((first, count, channels) =>
+        var slopes = gradient.narrow(0, first, count).to(ScalarType.Float32).contiguous();
+        if (_byRows) ByRows(first, count, slopes, (float)rate, keep, target);
+        else
         {
-            var (g, ratio) = (gradient.narrow(0, first, count).to(ScalarType.Float32), LearnedRounding.Ratio(_weight.narrow(0, first, count), channels.Scales, Grid));
-            var (offsets, rounded) = (Offsets.narrow(0, first, count), ratio.Plus(Offsets.narrow(0, first, count)).round_());
-            var codes = rounded.clamp(Lowest, Highest);
-            var inside = rounded.eq_(codes);
-            if (!Grid.Signed) inside.scatter_(1, channels.PinnedAt, inside.gather(1, channels.PinnedAt).mul_(channels.Free.logical_not()));
-            var sign = g.sign();
-            codes = Pinned(codes, channels);
-            if (keep) Keep(first, codes, channels.Scales);
-            slopes.narrow(0, first, count).copy_(codes.addcmul_(ratio, inside, Torch.Number(-1)).mul_(g).sum(1, keepdim: true));
-            offsets.addcmul_(Grid.Signed ? sign.mul_(channels.Scales.sign()) : sign, inside, Torch.Number(-rate));
-        });
-        var up = slopes.sign_().mul_(all.Free).mul_(Torch.Number(rate));
-        Alpha.sub_(up * all.Below).clamp_(Torch.Number(0), Torch.Number(1));
-        Beta.add_(up.mul_(_channels.Largest.gt(Torch.Number(0)).logical_and_(all.Below.logical_not())), Torch.Number(Grid.Signed ? 1 : -1)).clamp_(Torch.Number(0), Torch.Number(1));
-    }
+            StepByAutograd(first, count, slopes, rate, keep);
+            WriteByTorch(first, count, target);
+        }
+    });
 
     /// <summary>Bytes of what is held besides the weight that was given, which a float32 original shares.</summary>
     internal long BytesBeside(ScalarType given) =>
-        new[] { Offsets, Alpha, Beta, _bestCodes, _bestScales, _channels.Smallest, _channels.Largest, _channels.SmallestAt, _channels.LargestAt }
-            .Concat(given == ScalarType.Float32 ? [] : new[] { _weight }).Sum(one => one.numel() * one.element_size());
+        new[] { Offsets, Alpha, Beta, _bestCodes, _bestScales }.Concat(given == ScalarType.Float32 ? [] : new[] { _weight }).Sum(one => one.numel() * one.element_size());
 
     /// <summary>The best codes as [out, in] int8 and their scales, [out, 1].</summary>
     public (Tensor Codes, Tensor Scales) Best => (_bestCodes, _bestScales);
 
     public void Dispose()
     {
-        foreach (var one in new[] { _weight, Offsets, Alpha, Beta, _bestCodes, _bestScales, _channels.Smallest, _channels.Largest, _channels.SmallestAt, _channels.LargestAt })
-            one.Dispose();
+        foreach (var one in new[] { _weight, Offsets, Alpha, Beta, _bestCodes, _bestScales }) one.Dispose();
     }
 
-    private void Keep(long first, Tensor codes, Tensor scales)
+    private void ByRows(long first, long count, Tensor? slopes, float rate, bool keep, Tensor target)
     {
-        _bestCodes.narrow(0, first, codes.shape[0]).copy_(codes);
-        _bestScales.narrow(0, first, codes.shape[0]).copy_(scales);
-    }
-
-    private Tensor Codes(long first, long count, ChannelScales channels) =>
-        Pinned(LearnedRounding.Ratio(_weight.narrow(0, first, count), channels.Scales, Grid).Plus_(Offsets.narrow(0, first, count)).round_().clamp_(Lowest, Highest), channels);
-
-    private Scalar Lowest => Torch.Number(Grid.Minimum);
-
-    private Scalar Highest => Torch.Number(Grid.Maximum);
-
-    private Tensor Pinned(Tensor codes, ChannelScales channels) =>
-        Grid.Signed ? codes : codes.scatter_(1, channels.PinnedAt, channels.PinnedCodes(codes));
-
-    private ChannelScales Parts(Action<long, long, ChannelScales> work)
-    {
-        var all = _channels.Under(Alpha, Beta, Grid);
-        long rows = _weight.shape[0], step = Math.Max(1, PartValues / _weight.shape[1]);
-        if (step >= rows)
+        var values = empty(count, _weight.shape[1]);
+        Span<float> w = Floats(_weight, first, count), v = Floats(Offsets, first, count), g = slopes is null ? [] : Floats(slopes, 0, count), made = Floats(values, 0, count);
+        Span<float> alpha = Floats(Alpha, first, count), beta = Floats(Beta, first, count), scales = Floats(_bestScales, first, count);
+        Span<sbyte> codes = keep ? MemoryMarshal.Cast<byte, sbyte>(_bestCodes.narrow(0, first, count).bytes) : [];
+        for (int i = 0, columns = w.Length / (int)count; i < count; i++)
         {
-            using var scope = NewDisposeScope();
-            work(0, rows, all);
-            return all;
+            var (row, one) = (new LearnedRow(Grid, _ends[first + i], alpha[i], beta[i]), (i * columns)..((i + 1) * columns));
+            if (keep) scales[i] = row.Scale;
+            if (slopes is not null)
+            {
+                row.Step(w[one], v[one], g[one], rate, ref alpha[i], ref beta[i], keep ? codes[one] : []);
+                row = new LearnedRow(Grid, _ends[first + i], alpha[i], beta[i]);
+            }
+            row.Values(w[one], v[one], made[one]);
         }
-        long[] starts = [.. Enumerable.Range(0, (int)((rows + step - 1) / step)).Select(part => part * step)];
-        bool sideBySide = _weight.device_type == TorchSharp.DeviceType.CPU; // Threads that share a short operation wait for each other: 36 ms a step, not 20.
-        Torch.ForEach(sideBySide ? 0 : long.MaxValue, starts, first => Torch.Run(() =>
+        target.narrow(0, first, count).copy_(values);
+    }
+
+    private void StepByAutograd(long first, long count, Tensor slopes, double rate, bool keep)
+    {
+        using var graph = enable_grad();
+        Tensor[] leaves = [.. new[] { Offsets, Alpha, Beta }.Select(one => one.narrow(0, first, count).detach().requires_grad_(true))];
+        var (codes, scales) = LearnedRounding.Round(_weight.narrow(0, first, count), leaves[0], leaves[1], leaves[2], Grid);
+        (codes * scales).backward([slopes]);
+        using var off = no_grad();
+        if (keep)
         {
-            long count = Math.Min(step, rows - first);
-            work(first, count, all.Rows(first, count));
-        }), CancellationToken.None);
-        return all;
+            _bestCodes.narrow(0, first, count).copy_(codes);
+            _bestScales.narrow(0, first, count).copy_(scales);
+        }
+        foreach (var leaf in leaves) LearnedRounding.SignedStep(leaf, leaf.grad!, rate);
+        foreach (var factor in leaves[1..]) factor.clamp_(Torch.Number(0), Torch.Number(1));
+    }
+
+    private void WriteByTorch(long first, long count, Tensor target)
+    {
+        Tensor Some(Tensor all) => all.narrow(0, first, count);
+        var (codes, scales) = LearnedRounding.Round(Some(_weight), Some(Offsets), Some(Alpha), Some(Beta), Grid);
+        Some(target).copy_(codes * scales);
+    }
+
+    private static RowEnds[] EndsOf(Tensor weight) => Torch.Run(() =>
+    {
+        var channels = Channels.Of(weight);
+        long[] smallestAt = channels.SmallestAt.data<long>().ToArray(), largestAt = channels.LargestAt.data<long>().ToArray();
+        return channels.Smallest.ToFloats().Zip(channels.Largest.ToFloats()).Select((pair, row) => new RowEnds(pair.First, (int)smallestAt[row], pair.Second, (int)largestAt[row])).ToArray();
+    });
+
+    private static Span<float> Floats(Tensor all, long first, long count) => MemoryMarshal.Cast<byte, float>(all.narrow(0, first, count).bytes);
+
+    // Some rows at a time, on a processor by all threads: those that share a short operation would wait for each other.
+    private void Parts(Action<long, long> work)
+    {
+        bool processor = _weight.device_type == TorchSharp.DeviceType.CPU;
+        long rows = _weight.shape[0], step = Math.Max(1, (processor ? PartValues : DevicePartValues) / _weight.shape[1]);
+        long[] starts = [.. Enumerable.Range(0, (int)((rows + step - 1) / step)).Select(part => part * step)];
+        Torch.ForEach(processor, starts, first => Torch.Run(() => work(first, Math.Min(step, rows - first))), CancellationToken.None);
     }
 }

@@ -17,12 +17,17 @@ public class RoundingTests
 
     [Theory]
     [MemberData(nameof(Grids))]
-    public void The_fast_path_equals_autograd_through_the_visible_rounding(string name, int bits, int columns)
+    public void Both_paths_equal_autograd_through_the_visible_rounding_of_the_whole_weight(string name, int bits, int columns)
+    {
+        foreach (bool byAutograd in new[] { false, true }) Equals_the_whole(name, bits, columns, byAutograd);
+    }
+
+    private static void Equals_the_whole(string name, int bits, int columns, bool byAutograd)
     {
         const int Rows = 9;
         const double Rate = 0.01;
         var grid = Grid.Parse(name, bits);
-        using var learned = Learned(grid, Rows, columns);
+        using var learned = Learned(grid, Rows, columns, byAutograd);
         Tensor Leaf(Tensor values)
         {
             var leaf = values.clone();
@@ -38,26 +43,32 @@ public class RoundingTests
             (quantized * gradient).sum().backward();
             return (quantized.detach(), codes.detach());
         });
-        var written = empty(Rows, columns);
+        var (written, stepped) = (empty(Rows, columns), empty(Rows, columns));
         Torch.Run(() =>
         {
             learned.Write(written);
-            learned.Step(gradient, Rate, keep: true);
+            learned.Step(gradient, Rate, keep: true, stepped);
             foreach (var leaf in leaves) LearnedRounding.SignedStep(leaf, leaf.grad!, Rate);
+            foreach (var factor in leaves[1..]) factor.clamp_(0, 1);
         });
         Assert.Equal(expected.ToFloats(), written.ToFloats());
         Assert.Equal(kept.ToFloats(), learned.Best.Codes.ToFloats());
         Assert.Equal(expected.ToFloats(), Torch.Run(() => learned.Best.Codes * learned.Best.Scales).ToFloats());
         Assert.Equal(leaves[0].ToFloats(), learned.Offsets.ToFloats());
-        Assert.Equal(Clamped(leaves[1]), learned.Alpha.ToFloats());
-        Assert.Equal(Clamped(leaves[2]), learned.Beta.ToFloats());
+        Assert.Equal(leaves[1].ToFloats(), learned.Alpha.ToFloats());
+        Assert.Equal(leaves[2].ToFloats(), learned.Beta.ToFloats());
+        Assert.Equal(Torch.Run(() =>
+        {
+            var (codes, scales) = LearnedRounding.Round(learned.Weight, leaves[0], leaves[1], leaves[2], grid);
+            return codes * scales;
+        }).ToFloats(), stepped.ToFloats());
     }
 
     [Fact]
     public void A_channel_of_zeros_stays_zero_and_is_not_pinned()
     {
         using var learned = new LearnedWeight("w", zeros(2, 10), Grid.Nxd());
-        Torch.Run(() => learned.Step(zeros_like(learned.Weight), 0, keep: true));
+        Torch.Run(() => learned.Step(zeros_like(learned.Weight), 0, keep: true, zeros_like(learned.Weight)));
         Assert.All(learned.Best.Codes.ToFloats(), code => Assert.Equal(0, code));
         Assert.All(learned.Best.Scales.ToFloats(), scale => Assert.Equal(Grid.Int8Floor, scale));
     }
@@ -68,7 +79,7 @@ public class RoundingTests
         foreach (var weight in new[] { TestWeights.Matrix(9, 70, 1), TestWeights.MatrixBf16(9, 70, 2) })
         {
             using var learned = new LearnedWeight("w", tensor(weight.ToArray()).view(9, 70), Grid.Nxd());
-            Torch.Run(() => learned.Step(zeros_like(learned.Weight), 0, keep: true));
+            Torch.Run(() => learned.Step(zeros_like(learned.Weight), 0, keep: true, zeros_like(learned.Weight)));
             var expected = FakeQuantization.Exact(weight, Grid.Nxd());
             Assert.Equal(expected.Scales, learned.Best.Scales.ToFloats());
             Assert.Equal(expected.Integers.ToArray().Select(code => (float)code), learned.Best.Codes.ToFloats());
@@ -127,14 +138,12 @@ public class RoundingTests
         return sum;
     }
 
-    private static LearnedWeight Learned(Grid grid, int rows, int columns)
+    private static LearnedWeight Learned(Grid grid, int rows, int columns, bool byAutograd = false)
     {
-        var learned = new LearnedWeight("w", tensor(TestWeights.Normal(rows * columns, 3)).view(rows, columns), grid);
+        var learned = new LearnedWeight("w", tensor(TestWeights.Normal(rows * columns, 3)).view(rows, columns), grid, byAutograd);
         learned.Offsets.copy_(tensor(TestWeights.Normal(rows * columns, 4, 0.4)).view(rows, columns));
         learned.Alpha.copy_(tensor([.. Enumerable.Range(0, rows).Select(row => 0.8f + row % 3 * 0.07f)]).view(rows, 1));
         learned.Beta.copy_(tensor([.. Enumerable.Range(0, rows).Select(row => 0.97f - row % 4 * 0.11f)]).view(rows, 1));
         return learned;
     }
-
-    private static float[] Clamped(Tensor factors) => Array.ConvertAll(factors.ToFloats(), factor => Math.Clamp(factor, 0, 1));
 }
