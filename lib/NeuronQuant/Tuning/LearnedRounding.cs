@@ -106,25 +106,17 @@ internal sealed record Channels(Tensor Smallest, Tensor Largest, Tensor Smallest
         var free = scale.gt(Torch.Number(grid.Floor));
         scale = where(free, scale, full_like(scale, Torch.Number(grid.Floor)));
         var pinned = where(decides, full_like(scale, Torch.Number(-grid.Maximum)), full_like(scale, Torch.Number(grid.Maximum)));
-        return new ChannelScales(grid.Signed ? where(decides, scale, -scale) : scale, decides, free, where(decides, SmallestAt, LargestAt), pinned);
+        return new ChannelScales(grid.Signed ? where(decides, scale, -scale) : scale, free, where(decides, SmallestAt, LargestAt), pinned);
     }
 }
 
 /// <summary>The scales of a weight's channels under range factors.</summary>
 /// <param name="Scales">[out, 1], in weight units per code; negative on the autoround grid where the positive side decides</param>
-/// <param name="Below">[out, 1], whether the negative side decides</param>
 /// <param name="Free">[out, 1], false where the scale is at the grid's floor</param>
 /// <param name="PinnedAt">[out, 1], column of the extreme weight of the side that decides</param>
 /// <param name="PinnedTo">[out, 1], the largest code, or its negative</param>
-internal sealed record ChannelScales(Tensor Scales, Tensor Below, Tensor Free, Tensor PinnedAt, Tensor PinnedTo)
+internal sealed record ChannelScales(Tensor Scales, Tensor Free, Tensor PinnedAt, Tensor PinnedTo)
 {
-    /// <summary>Puts the extreme weights of the nxd grid on the largest code.</summary>
-    public Tensor Pin(Tensor codes, Grid grid) => grid.Signed ? codes : codes.scatter(1, PinnedAt, PinnedCodes(codes));
-
-    /// <summary>The codes of the extreme weights, [out, 1]; a channel at the floor keeps its own.</summary>
-    public Tensor PinnedCodes(Tensor codes) => where(Free, PinnedTo, codes.gather(1, PinnedAt));
-
-    /// <summary>The same of some rows.</summary>
-    public ChannelScales Rows(long first, long count) =>
-        new(Scales.narrow(0, first, count), Below.narrow(0, first, count), Free.narrow(0, first, count), PinnedAt.narrow(0, first, count), PinnedTo.narrow(0, first, count));
+    /// <summary>Puts the extreme weights of the nxd grid on the largest code; a channel at the floor keeps its own.</summary>
+    public Tensor Pin(Tensor codes, Grid grid) => grid.Signed ? codes : codes.scatter(1, PinnedAt, where(Free, PinnedTo, codes.gather(1, PinnedAt)));
 }

@@ -31,7 +31,7 @@ internal sealed class LearnedWeight : IDisposable
         Grid = grid;
         Tensor[] made = Torch.Run(() =>
         {
-            var whole = weight.detach().to(ScalarType.Float32);
+            var whole = weight.detach().to(ScalarType.Float32).contiguous();
             CheckFinite(name, whole);
             var ones_ = ones(whole.shape[0], 1, device: whole.device);
             return new[] { whole, zeros_like(whole), ones_, ones_.clone(), zeros(whole.shape, ScalarType.Int8, whole.device), ones_.clone() };

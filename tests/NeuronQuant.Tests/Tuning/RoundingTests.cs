@@ -6,7 +6,7 @@ using static TorchSharp.torch;
 
 namespace NeuronQuant.Tests.Tuning;
 
-/// <summary>Learned rounding: its gradients against differences of the relaxed function in float64, and the fast path against autograd.</summary>
+/// <summary>Learned rounding: its gradients against differences of the relaxed function in float64, and one pass over each row against autograd.</summary>
 public class RoundingTests
 {
     public static TheoryData<string, int, int> Grids() => new()
