@@ -76,7 +76,7 @@ internal readonly struct LearnedRow
                 + Free(w[behind], v[behind], g[behind], step, codes.IsEmpty ? codes : codes[behind]);
             if (!codes.IsEmpty) codes[_pinnedAt] = (sbyte)_pinnedTo;
         }
-        float up = _free && slope != 0 ? slope > 0 ? step : -step : 0; // A negative scale shrinks as its factor grows.
+        float up = _free ? Along(slope, step) : 0; // A negative scale shrinks as its factor grows.
         if (_below) alpha = Math.Clamp(alpha - up, 0, 1);
         else if (_largest > 0) beta = Math.Clamp(beta - up, 0, 1);
     }
@@ -108,10 +108,13 @@ internal readonly struct LearnedRow
             if (!codes.IsEmpty) codes[i] = (sbyte)code;
             bool inside = rounded == code;
             sum += (code - (inside ? ratio : 0)) * g[i];
-            if (inside && g[i] != 0) v[i] -= g[i] > 0 ? step : -step;
+            if (inside) v[i] -= Along(g[i], step);
         }
         return sum;
     }
+
+    // step * sign(slope); of a NaN nothing, as torch has it.
+    private static float Along(float slope, float step) => slope > 0 ? step : slope < 0 ? -step : 0;
 
     private static Vector128<sbyte> Bytes(Vector512<float> codes)
     {

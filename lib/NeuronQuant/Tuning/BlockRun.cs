@@ -114,7 +114,8 @@ internal sealed class BlockRun : IDisposable
         int[] learned = [.. _parts.Select(part => part.Fused).Distinct()];
         foreach (int i in learned) _leaves[i].requires_grad = true;
         double loss = LossAndGradients(sequences);
-        Each(part => part.Learned.Step(Rows(part, _leaves[part.Fused].grad!), RateOf(part, iteration), loss < best, Rows(part, _leaves[part.Fused])));
+        Torch.ForEach(Hidden < Torch.Small, [.. _parts.OrderByDescending(part => part.Learned.Weight.shape[0])], part => Torch.Run(() =>
+            part.Learned.Step(Rows(part, _leaves[part.Fused].grad!), RateOf(part, iteration), loss < best, Rows(part, _leaves[part.Fused]))), CancellationToken.None);
         foreach (int i in learned) (_leaves[i].grad, _leaves[i].requires_grad) = (null, false);
         return loss;
     }
@@ -135,8 +136,6 @@ internal sealed class BlockRun : IDisposable
         }), CancellationToken.None);
         return losses.Sum();
     }
-
-    private void Each(Action<Part> work) => Torch.ForEach(Hidden < Torch.Small, [.. _parts.OrderByDescending(part => part.Learned.Weight.shape[0])], part => Torch.Run(() => work(part)), CancellationToken.None);
 
     private double ByAutograd(int[] sequences, int iteration, double best)
     {

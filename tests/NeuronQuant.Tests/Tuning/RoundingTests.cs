@@ -65,6 +65,28 @@ public class RoundingTests
     }
 
     [Fact]
+    public void A_gradient_that_is_no_number_moves_nothing_on_either_path()
+    {
+        const int Columns = 35; // Two vectors and a rest.
+        float[] slopes = TestWeights.Normal(3 * Columns, 5, 1);
+        (slopes[4], slopes[Columns + 33]) = (float.NaN, float.NaN);
+        using var gradient = tensor(slopes).view(3, Columns);
+        var (offsets, factors) = (new List<float[]>(), new List<float[]>());
+        foreach (bool byAutograd in new[] { false, true })
+        {
+            using var learned = Learned(Grid.Nxd(4), 3, Columns, byAutograd);
+            var (v, alpha, beta) = (learned.Offsets.ToFloats(), learned.Alpha.ToFloats(), learned.Beta.ToFloats());
+            Torch.Run(() => learned.Step(gradient, 0.01, keep: false, zeros(3, Columns)));
+            offsets.Add(learned.Offsets.ToFloats());
+            factors.Add([.. learned.Alpha.ToFloats(), .. learned.Beta.ToFloats()]);
+            Assert.Equal((v[4], v[Columns + 33]), (offsets[^1][4], offsets[^1][Columns + 33]));
+            Assert.Equal([alpha[0], alpha[1], beta[0], beta[1]], new[] { factors[^1][0], factors[^1][1], factors[^1][3], factors[^1][4] });
+        }
+        Assert.Equal(offsets[1], offsets[0]);
+        Assert.Equal(factors[1], factors[0]);
+    }
+
+    [Fact]
     public void A_channel_of_zeros_stays_zero_and_is_not_pinned()
     {
         using var learned = new LearnedWeight("w", zeros(2, 10), Grid.Nxd());
