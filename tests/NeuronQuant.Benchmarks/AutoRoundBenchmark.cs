@@ -40,8 +40,10 @@ internal static class AutoRoundBenchmark
             var model = new LlamaModel(Config, Placement.Of(type));
             Initialization.Fill(model, 5);
             var task = Task(model);
+            var own = task with { Rules = new TuningRules("own", Rounding: LearnedRounding.Round, Update: LearnedRounding.SignedStep) };
             new Measurement($"AutoRound of a block, hidden 1024, 4 x 256 tokens, {type}", "a second", 1)
                 .AddRate("NeuronQuant, iteration", () => 1 / IterationSeconds(task))
+                .AddRate("NeuronQuant, the same by a rounding and a step of the reader's own", () => 1 / IterationSeconds(own))
                 .Add("NeuronQuant, its bare multiplications", Multiplications(type)).Run(7);
         }
     }

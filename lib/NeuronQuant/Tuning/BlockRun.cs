@@ -9,8 +9,8 @@ namespace NeuronQuant.Tuning;
 
 /// <summary>One block while it is tuned: its leaves, what is learned of each, and an iteration's forward, backward and step.</summary>
 /// <remarks>
-/// Modules that share an input are one weight here, and one leaf W^ of the graph in the compute type; what is learned is float32. A rounding or an update
-/// of the reader's own goes by autograd through the rounding, 1.5 times slower. What lies behind the last position that counts is not computed: attention is
+/// Modules that share an input are one weight here, and one leaf W^ of the graph in the compute type; what is learned is float32. The gradient of W^ is all
+/// that a step needs: no graph holds the rounding of a whole block. What lies behind the last position that counts is not computed: attention is
 /// causal, so nothing before it would change. A loss of the reader's own gets whole sequences all the same, since it may take a mean over them.
 /// </remarks>
 internal sealed class BlockRun : IDisposable
@@ -44,29 +44,26 @@ internal sealed class BlockRun : IDisposable
 
     private long Length => _task.Inputs.shape[1];
 
-    private bool IsFast => _task.Rules is { Rounding: null, Update: null };
-
-    private TuningRounding Rounding => _task.Rules.Rounding ?? LearnedRounding.Round;
+    // A small model's weights go side by side, but for a rounding or an update of the reader's own, which is called by one thread.
+    private bool SideBySide => Hidden < Torch.Small && _task.Rules is { Rounding: null, Update: null };
 
     /// <summary>One minibatch: its loss, the codes kept where it is the lowest so far, and a step.</summary>
     public double Iterate(int iteration, double best)
     {
         _minibatches.MoveNext();
-        return IsFast ? Fast(_minibatches.Current, iteration, best) : ByAutograd(_minibatches.Current, iteration, best);
+        int[] learned = [.. _parts.Select(part => part.Fused).Distinct()];
+        foreach (int i in learned) _leaves[i].requires_grad = true;
+        double loss = LossAndGradients(_minibatches.Current);
+        Torch.ForEach(SideBySide, [.. _parts.OrderByDescending(part => part.Learned.Weight.shape[0])], part => Torch.Run(() => part.Learned.Step(
+            Rows(part, _leaves[part.Fused].grad!), _task.Recipe.RateAt(iteration, part.Learned.Grid.Bits), loss < best, Rows(part, _leaves[part.Fused]))), CancellationToken.None);
+        foreach (int i in learned) (_leaves[i].grad, _leaves[i].requires_grad) = (null, false);
+        return loss;
     }
 
     /// <summary>Puts the codes of the moment into the leaves.</summary>
     public void Write()
     {
-        foreach (var part in _parts)
-        {
-            if (IsFast) part.Learned.Write(Rows(part, _leaves[part.Fused]));
-            else
-            {
-                var (codes, scales) = Rounding(part.Learned.Weight, part.Learned.Offsets, part.Learned.Alpha, part.Learned.Beta, part.Learned.Grid);
-                Rows(part, _leaves[part.Fused]).copy_(codes * scales);
-            }
-        }
+        foreach (var part in _parts) part.Learned.Write(Rows(part, _leaves[part.Fused]));
     }
 
     /// <summary>Puts the best codes into the leaves.</summary>
@@ -109,17 +106,6 @@ internal sealed class BlockRun : IDisposable
         _minibatches.Dispose();
     }
 
-    private double Fast(int[] sequences, int iteration, double best)
-    {
-        int[] learned = [.. _parts.Select(part => part.Fused).Distinct()];
-        foreach (int i in learned) _leaves[i].requires_grad = true;
-        double loss = LossAndGradients(sequences);
-        Torch.ForEach(Hidden < Torch.Small, [.. _parts.OrderByDescending(part => part.Learned.Weight.shape[0])], part => Torch.Run(() =>
-            part.Learned.Step(Rows(part, _leaves[part.Fused].grad!), RateOf(part, iteration), loss < best, Rows(part, _leaves[part.Fused]))), CancellationToken.None);
-        foreach (int i in learned) (_leaves[i].grad, _leaves[i].requires_grad) = (null, false);
-        return loss;
-    }
-
     // The loss of a small model's batch is the sum of two halves', the longer sequences and the shorter, which need not wait for each other. There are two
     // whatever the threads, and the sum of two gradients does not depend on which comes first: the same bits on one thread and on many.
     private double LossAndGradients(int[] sequences)
@@ -135,47 +121,6 @@ internal sealed class BlockRun : IDisposable
             return value.ToDouble();
         }), CancellationToken.None);
         return losses.Sum();
-    }
-
-    private double ByAutograd(int[] sequences, int iteration, double best)
-    {
-        foreach (var leaf in _parts.SelectMany(Learned)) leaf.requires_grad = true;
-        return Torch.WithGradients(() =>
-        {
-            var made = _parts.Select(part => Rounding(part.Learned.Weight, part.Learned.Offsets, part.Learned.Alpha, part.Learned.Beta, part.Learned.Grid)).ToArray();
-            var weights = _leaves.Select((leaf, i) => Assembled(i, leaf, made)).ToArray();
-            var value = Loss(_task.Block.With(weights), sequences, sequences.Length);
-            value.backward();
-            double loss = value.ToDouble();
-            using var off = no_grad();
-            foreach (var (part, (codes, scales)) in _parts.Zip(made))
-            {
-                if (loss < best) part.Learned.Keep(part.Modules[0].Name, codes.detach(), scales.detach());
-                foreach (var leaf in Learned(part))
-                {
-                    if (leaf.grad is { } gradient) (_task.Rules.Update ?? LearnedRounding.SignedStep)(leaf, gradient, RateOf(part, iteration));
-                    (leaf.grad, leaf.requires_grad) = (null, false);
-                }
-                part.Learned.Alpha.clamp_(Torch.Number(0), Torch.Number(1));
-                part.Learned.Beta.clamp_(Torch.Number(0), Torch.Number(1));
-            }
-            return loss;
-        });
-    }
-
-    // The rows of a fused weight in order: those that learn from their codes, the others as they are.
-    private Tensor Assembled(int fused, Tensor leaf, (Tensor Codes, Tensor Scales)[] made)
-    {
-        var rows = new List<Tensor>();
-        long next = 0;
-        foreach (var (part, (codes, scales)) in _parts.Zip(made).Where(pair => pair.First.Fused == fused))
-        {
-            if (part.First > next) rows.Add(leaf.narrow(0, next, part.First - next));
-            rows.Add((codes * scales).to(leaf.dtype));
-            next = part.First + codes.shape[0];
-        }
-        if (next < leaf.shape[0]) rows.Add(leaf.narrow(0, next, leaf.shape[0] - next));
-        return cat(rows, 0);
     }
 
     // The part that some sequences have in the loss of a number of sequences.
@@ -204,15 +149,11 @@ internal sealed class BlockRun : IDisposable
             if (Of(run[0]) is { } grid)
             {
                 foreach (var linear in run) LearnedWeight.CheckFinite(linear.Weight.Name, linear.Weight.Tensor);
-                _parts.Add(new Part(fused, start, new LearnedWeight(run[0].Weight.Name, Torch.Run(() => weight.Weight.narrow(0, start, rows)), grid), run));
+                _parts.Add(new Part(fused, start, new LearnedWeight(run[0].Weight.Name, Torch.Run(() => weight.Weight.narrow(0, start, rows)), grid, _task.Rules), run));
             }
             (first, i) = (first + rows, i + run.Length);
         }
     }
 
-    private double RateOf(Part part, int iteration) => _task.Recipe.RateAt(iteration, part.Learned.Grid.Bits);
-
     private static Tensor Rows(Part part, Tensor whole) => whole.narrow(0, part.First, part.Learned.Weight.shape[0]);
-
-    private static Tensor[] Learned(Part part) => [part.Learned.Offsets, part.Learned.Alpha, part.Learned.Beta];
 }

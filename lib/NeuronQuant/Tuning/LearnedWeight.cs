@@ -10,25 +10,29 @@ namespace NeuronQuant.Tuning;
 /// V starts at 0, alpha and beta at 1, so the first codes are those of rounding to nearest (rule R1 on the nxd grid). <see cref="Write"/> and
 /// <see cref="Step"/> go through the weight some rows at a time, so that nothing but the state itself is as large as the weight. On a processor each
 /// thread takes some, and <see cref="LearnedRow"/> goes through a row once; elsewhere it is autograd through <see cref="LearnedRounding.Round"/>, of which
-/// that is the fast twin. What is kept of the best iteration is its codes, a byte a weight.
+/// that is the fast twin. A rounding or an update of the reader's own gets the whole weight, over which it may take means, and always the same tensors, by
+/// which it may remember. What is kept of the best iteration is its codes, a byte a weight.
 /// </remarks>
 internal sealed class LearnedWeight : IDisposable
 {
     private const int PartValues = 1 << 17, DevicePartValues = 1 << 24; // Half a megabyte stays in a core's caches; a device wants long operations.
 
     private readonly Tensor _weight, _bestCodes, _bestScales;
+    private readonly string _name;
+    private readonly TuningRounding _rounding;
+    private readonly TuningUpdate _update;
     private readonly RowEnds[] _ends;
-    private readonly bool _byRows;
+    private readonly bool _whole, _byRows;
 
     /// <param name="name">of the weight, for errors</param>
     /// <param name="weight">[out, in]; taken as float32</param>
     /// <param name="grid">nxd or autoround</param>
-    /// <param name="byAutograd">whether a processor takes the slow twin too, for tests</param>
+    /// <param name="rules">of rounding and update; null for AutoRound's own</param>
     /// <exception cref="TuningException">the grid cannot be tuned on, or a weight is not finite</exception>
-    public LearnedWeight(string name, Tensor weight, Grid grid, bool byAutograd = false)
+    public LearnedWeight(string name, Tensor weight, Grid grid, TuningRules? rules = null)
     {
         Channels.Check(name, grid);
-        Grid = grid;
+        (_name, Grid, _rounding, _update) = (name, grid, rules?.Rounding ?? LearnedRounding.Round, rules?.Update ?? LearnedRounding.SignedStep);
         Tensor[] made = Torch.Run(() =>
         {
             var whole = weight.detach().to(ScalarType.Float32).contiguous();
@@ -37,7 +41,8 @@ internal sealed class LearnedWeight : IDisposable
             return new[] { whole, zeros_like(whole), ones_, ones_.clone(), zeros(whole.shape, ScalarType.Int8, whole.device), ones_.clone() };
         });
         (_weight, Offsets, Alpha, Beta, _bestCodes, _bestScales) = (made[0], made[1], made[2], made[3], made[4], made[5]);
-        _byRows = !byAutograd && _weight.device_type == TorchSharp.DeviceType.CPU;
+        _whole = rules is not (null or { Rounding: null, Update: null });
+        _byRows = !_whole && _weight.device_type == TorchSharp.DeviceType.CPU;
         _ends = _byRows ? EndsOf(_weight) : [];
     }
 
@@ -71,21 +76,12 @@ internal sealed class LearnedWeight : IDisposable
         else WriteByTorch(first, count, target);
     });
 
-    /// <summary>Remembers given codes as the best.</summary>
-    /// <exception cref="TuningException">they are not on the grid</exception>
-    public void Keep(string name, Tensor codes, Tensor scales)
-    {
-        if (!codes.eq(codes.round().clamp(Torch.Number(Grid.Minimum), Torch.Number(Grid.Maximum))).all().item<bool>() || !scales.isfinite().all().item<bool>())
-            throw new TuningException(name, $"the rounding gave codes that are no integers from {Grid.Minimum} to {Grid.Maximum}, or scales that are not finite. Clamp what it returns.");
-        _bestCodes.copy_(codes);
-        _bestScales.copy_(scales.view(_bestScales.shape));
-    }
-
     /// <summary>One step of signed gradient descent, and then what <see cref="Write"/> does.</summary>
     /// <param name="gradient">dL/dW^, [out, in]</param>
     /// <param name="rate">the step's length</param>
     /// <param name="keep">whether the codes before the step are the best so far</param>
     /// <param name="target">[out, in], in any type</param>
+    /// <exception cref="TuningException">a rounding of the reader's own gave codes that are not on the grid, or nothing that depends on what is learned</exception>
     public void Step(Tensor gradient, double rate, bool keep, Tensor target) => Parts((first, count) =>
     {
         var slopes = gradient.narrow(0, first, count).to(ScalarType.Float32).contiguous();
@@ -131,26 +127,46 @@ internal sealed class LearnedWeight : IDisposable
 
     private void StepByAutograd(long first, long count, Tensor slopes, double rate, bool keep)
     {
+        Tensor[] leaves = [.. new[] { Offsets, Alpha, Beta }.Select(one => Some(one, first, count).requires_grad_(true))];
         using var graph = enable_grad();
-        Tensor[] leaves = [.. new[] { Offsets, Alpha, Beta }.Select(one => one.narrow(0, first, count).detach().requires_grad_(true))];
-        var (codes, scales) = LearnedRounding.Round(_weight.narrow(0, first, count), leaves[0], leaves[1], leaves[2], Grid);
-        (codes * scales).backward([slopes]);
+        var (codes, scales) = Rounded(Some(_weight, first, count), leaves[0], leaves[1], leaves[2]);
+        var quantized = codes * scales;
+        if (!quantized.requires_grad) throw new TuningException(_name, "the rounding gave nothing that depends on offsets, alpha or beta, so nothing can be learned. Let it use one.");
+        quantized.backward([slopes]);
         using var off = no_grad();
-        if (keep)
+        if (keep) Keep(first, codes, scales);
+        foreach (var leaf in leaves)
         {
-            _bestCodes.narrow(0, first, count).copy_(codes);
-            _bestScales.narrow(0, first, count).copy_(scales);
+            if (leaf.grad is { } gradient) _update(leaf, gradient, rate);
+            (leaf.grad, leaf.requires_grad) = (null, false);
         }
-        foreach (var leaf in leaves) LearnedRounding.SignedStep(leaf, leaf.grad!, rate);
         foreach (var factor in leaves[1..]) factor.clamp_(Torch.Number(0), Torch.Number(1));
+    }
+
+    private void Keep(long first, Tensor codes, Tensor scales)
+    {
+        if (!codes.eq(codes.round().clamp(Torch.Number(Grid.Minimum), Torch.Number(Grid.Maximum))).all().item<bool>() || !scales.isfinite().all().item<bool>())
+            throw new TuningException(_name, $"the rounding gave codes that are no integers from {Grid.Minimum} to {Grid.Maximum}, or scales that are not finite. Clamp what it returns.");
+        _bestCodes.narrow(0, first, codes.shape[0]).copy_(codes);
+        _bestScales.narrow(0, first, codes.shape[0]).copy_(scales);
     }
 
     private void WriteByTorch(long first, long count, Tensor target)
     {
-        Tensor Some(Tensor all) => all.narrow(0, first, count);
-        var (codes, scales) = LearnedRounding.Round(Some(_weight), Some(Offsets), Some(Alpha), Some(Beta), Grid);
-        Some(target).copy_(codes * scales);
+        var (codes, scales) = Rounded(Some(_weight, first, count), Some(Offsets, first, count), Some(Alpha, first, count), Some(Beta, first, count));
+        target.narrow(0, first, count).copy_(codes * scales);
     }
+
+    private (Tensor Codes, Tensor Scales) Rounded(Tensor weight, Tensor offsets, Tensor alpha, Tensor beta)
+    {
+        var (codes, scales) = _rounding(weight, offsets, alpha, beta, Grid);
+        if (!codes.shape.SequenceEqual(weight.shape) || !scales.shape.SequenceEqual(alpha.shape))
+            throw new TuningException(_name, $"the rounding gave codes [{string.Join(", ", codes.shape)}] and scales [{string.Join(", ", scales.shape)}], "
+                + $"expected [{string.Join(", ", weight.shape)}] and [{string.Join(", ", alpha.shape)}]: keep the dimensions.");
+        return (codes, scales);
+    }
+
+    private Tensor Some(Tensor state, long first, long count) => _whole ? state : state.narrow(0, first, count).detach();
 
     private static RowEnds[] EndsOf(Tensor weight) => Torch.Run(() =>
     {
@@ -165,7 +181,7 @@ internal sealed class LearnedWeight : IDisposable
     private void Parts(Action<long, long> work)
     {
         bool processor = _weight.device_type == TorchSharp.DeviceType.CPU;
-        long rows = _weight.shape[0], step = Math.Max(1, (processor ? PartValues : DevicePartValues) / _weight.shape[1]);
+        long rows = _weight.shape[0], step = _whole ? rows : Math.Max(1, (processor ? PartValues : DevicePartValues) / _weight.shape[1]);
         long[] starts = [.. Enumerable.Range(0, (int)((rows + step - 1) / step)).Select(part => part * step)];
         Torch.ForEach(processor, starts, first => Torch.Run(() => work(first, Math.Min(step, rows - first))), CancellationToken.None);
     }

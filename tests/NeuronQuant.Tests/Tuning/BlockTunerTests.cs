@@ -168,6 +168,55 @@ public class BlockTunerTests
         Assert.All(whole.Losses.Zip(ours.Losses), pair => Assert.Equal(pair.First, pair.Second, 1e-3 * pair.First));
     }
 
+    [Theory]
+    [InlineData("nxd", "float32")]
+    [InlineData("autoround", "bfloat16")]
+    public void The_visible_formulas_as_rules_of_the_readers_own_give_the_same_integers(string grid, string type)
+    {
+        using var folder = new TemporaryFolder();
+        using (var saved = TuningCase.Model()) saved.Save(folder.Path, overwrite: true);
+        using var model = LlamaModel.Load(folder.Path, Placement.Parse(type, "cpu"));
+        TuningResult Tuned(TuningRules? rules) => AutoRound.Tune(model, TuningCase.Grids(Grid.Parse(grid, 4)), TuningCase.Texts(), TuningCase.Short, rules);
+        var own = Tuned(null);
+        Same(own, Tuned(new TuningRules(Rounding: LearnedRounding.Round, Update: LearnedRounding.SignedStep)));
+        Same(own, Tuned(new TuningRules(Update: (parameter, gradient, rate) => parameter.sub_(gradient.sign() * rate))));
+        Same(own, Tuned(new TuningRules(Rounding: (weight, offsets, alpha, beta, on) => LearnedRounding.Round(weight, offsets, alpha, beta, on))));
+    }
+
+    // What is learned of the first block: q, k and v are one weight, gate and up are one, o and down for themselves.
+    [Fact]
+    public void An_update_of_the_readers_own_may_remember_each_parameter()
+    {
+        var (seen, threads) = (new Dictionary<TorchSharp.torch.Tensor, int>(ReferenceEqualityComparer.Instance), new HashSet<int>());
+        var recipe = TuningCase.Short with { Iterations = 4 };
+        var still = AutoRound.Tune(TuningCase.Model(), TuningCase.Grids(Grid.Nxd()), TuningCase.Texts(), recipe, new TuningRules(Update: (parameter, gradient, rate) =>
+        {
+            Assert.Equal(parameter.shape, gradient.shape);
+            seen[parameter] = seen.GetValueOrDefault(parameter) + 1;
+            threads.Add(Environment.CurrentManagedThreadId);
+        }));
+        Assert.Equal(2 * 4 * 3, seen.Count);
+        Assert.All(seen.Values, times => Assert.Equal(4, times));
+        Assert.Single(threads);
+        foreach (var linear in TuningCase.Model().Blocks.SelectMany(block => block.Linears)) // Nothing moved, so every code is the nearest.
+            Assert.Equal(FakeQuantization.Exact(linear.ToWeightMatrix(), Grid.Nxd()).Codes, still.Modules.Weights[linear.Module].Codes);
+    }
+
+    [Fact]
+    public void A_rounding_of_the_readers_own_that_gives_no_codes_is_refused_by_name()
+    {
+        void Refused(string why, TuningRounding rounding)
+        {
+            string message = Assert.Throws<TuningException>(() => AutoRound.Tune(TuningCase.Model(), TuningCase.Grids(Grid.Nxd(4)), TuningCase.Texts(), TuningCase.Short, new TuningRules(Rounding: rounding))).Message;
+            Assert.StartsWith("model.layers.0.", message, StringComparison.Ordinal);
+            Assert.Contains(why, message, StringComparison.Ordinal);
+        }
+
+        Refused("no integers from -7 to 7", (weight, offsets, alpha, beta, grid) => (weight + offsets, alpha));
+        Refused("nothing that depends on", (weight, offsets, alpha, beta, grid) => (weight.round(), alpha.detach()));
+        Refused("scales [", (weight, offsets, alpha, beta, grid) => (offsets, alpha.squeeze(1)));
+    }
+
     private static TuningResult Tune(
         LlamaModel model, IReadOnlyDictionary<ModuleName, Grid> grids, CalibrationSet calibration, TuningRecipe recipe, string? stateFolder = null,
         Action<TuningStep>? progress = null, CancellationToken cancellation = default) =>

@@ -162,7 +162,7 @@ public class RoundingTests
 
     private static LearnedWeight Learned(Grid grid, int rows, int columns, bool byAutograd = false)
     {
-        var learned = new LearnedWeight("w", tensor(TestWeights.Normal(rows * columns, 3)).view(rows, columns), grid, byAutograd);
+        var learned = new LearnedWeight("w", tensor(TestWeights.Normal(rows * columns, 3)).view(rows, columns), grid, byAutograd ? new TuningRules(Rounding: LearnedRounding.Round) : null);
         learned.Offsets.copy_(tensor(TestWeights.Normal(rows * columns, 4, 0.4)).view(rows, columns));
         learned.Alpha.copy_(tensor([.. Enumerable.Range(0, rows).Select(row => 0.8f + row % 3 * 0.07f)]).view(rows, 1));
         learned.Beta.copy_(tensor([.. Enumerable.Range(0, rows).Select(row => 0.97f - row % 4 * 0.11f)]).view(rows, 1));
