@@ -59,8 +59,8 @@ public static class Trainer
         ArgumentNullException.ThrowIfNull(batches);
         ArgumentNullException.ThrowIfNull(plan);
         var parameters = model.Leaves.Select(one => (one.Leaf, Parameter: new TorchSharp.Modules.Parameter(one.Leaf.detach().to(model.Place.StreamType)), one.Decays)).ToArray();
-        using var decayed = Optimizer(parameters.Where(one => one.Decays).Select(one => one.Parameter), plan.WeightDecay);
-        using var others = Optimizer(parameters.Where(one => !one.Decays).Select(one => one.Parameter), 0);
+        using var optimizer = Torch.Run(() => optim.AdamW(parameters.GroupBy(one => one.Decays, one => one.Parameter).Select(group =>
+            new TorchSharp.Modules.AdamW.ParamGroup(group, 1e-3, 0.9, 0.95, 1e-8, group.Key ? plan.WeightDecay : 0))));
         double loss = double.NaN;
         int step = 0;
         try
@@ -77,7 +77,12 @@ public static class Trainer
                 });
                 if (!double.IsFinite(loss) || !double.IsFinite(norm))
                     throw new ModelException("training", $"loss {loss} and gradient norm {norm} at step {step}: lower the learning rate or look at the batch.");
-                Torch.Run(() => Update([decayed, others], plan.RateAt(step)));
+                foreach (var group in optimizer.ParamGroups) group.LearningRate = plan.RateAt(step);
+                Torch.Run(() =>
+                {
+                    optimizer.step();
+                    optimizer.zero_grad();
+                });
                 model.DropGradients();
                 if (model.Place.Type != model.Place.StreamType) Torch.Run(() => Array.ForEach(parameters, one => one.Leaf.copy_(one.Parameter)));
                 report?.Invoke(new TrainingStep(step, loss, norm, plan.RateAt(step), batch.Rows / Stopwatch.GetElapsedTime(start).TotalSeconds));
@@ -91,17 +96,4 @@ public static class Trainer
         }
         return loss;
     }
-
-    private static void Update(optim.Optimizer[] optimizers, double rate)
-    {
-        foreach (var optimizer in optimizers)
-        {
-            foreach (var group in optimizer.ParamGroups) group.LearningRate = rate;
-            optimizer.step();
-            optimizer.zero_grad();
-        }
-    }
-
-    private static optim.Optimizer Optimizer(IEnumerable<TorchSharp.Modules.Parameter> parameters, double decay) =>
-        Torch.Run(() => optim.AdamW(parameters, 1e-3, 0.9, 0.95, 1e-8, decay));
 }
