@@ -147,8 +147,7 @@ public sealed class DecoderBlock : IDisposable
     /// <summary>Frees the weights.</summary>
     public void Dispose()
     {
-        foreach (var parameter in Parameters) parameter.Tensor.Dispose();
-        foreach (var (leaf, _) in Leaves) leaf.Dispose();
+        foreach (var parameter in Parameters) parameter.Dispose();
     }
 
     private static Tensor See(string type, Tensor output, Action<string, Tensor>? see)

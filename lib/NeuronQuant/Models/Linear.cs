@@ -46,6 +46,13 @@ public sealed class Parameter(string name, Tensor whole, long first, long rows)
         for (int row = 0; row < Rows; row += step) yield return Tensor.narrow(0, row, Math.Min(step, Rows - row)).ToFloats();
     }
 
+    /// <summary>Frees the whole tensor, of which other parameters may be parts too.</summary>
+    internal void Dispose()
+    {
+        Tensor.Dispose();
+        whole.Dispose();
+    }
+
     /// <summary>All values as float32, in C order.</summary>
     public float[] ToArray() => Tensor.ToFloats();
 

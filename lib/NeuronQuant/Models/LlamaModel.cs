@@ -13,8 +13,6 @@ namespace NeuronQuant.Models;
 /// </remarks>
 public sealed class LlamaModel : IDisposable
 {
-    private readonly Tensor _embedding, _norm, _head;
-
     /// <summary>A model whose parameters are zero; <see cref="Initialization"/> or <see cref="ModelFiles"/> fills them.</summary>
     /// <param name="config">sizes and options</param>
     /// <param name="place">null for float32 on the processor</param>
@@ -25,12 +23,9 @@ public sealed class LlamaModel : IDisposable
         CheckSupported(config);
         (Config, Place) = (config, place ?? Placement.Standard);
         (Rotary, Blocks) = (new RotaryEmbedding(config, Place), [.. Enumerable.Range(0, config.LayerCount).Select(layer => new DecoderBlock(config, layer, Place))]);
-        (_embedding, _norm) = (Zeros(config.VocabularySize, config.HiddenSize), Zeros(config.HiddenSize));
-        _head = config.TieWordEmbeddings ? _embedding : Zeros(config.VocabularySize, config.HiddenSize);
-        Embedding = new Parameter("model.embed_tokens.weight", _embedding, 0, config.VocabularySize);
-        Norm = new Parameter("model.norm.weight", _norm, 0, config.HiddenSize);
-        Head = new Linear(new ModuleName(null, "lm_head"),
-            config.TieWordEmbeddings ? Embedding : new Parameter("lm_head.weight", _head, 0, config.VocabularySize), null);
+        Parameter Zeros(string name, params long[] shape) => new(name, Torch.Run(() => Torch.Keep(zeros(shape, Place.Type, Place.Device))), 0, shape[0]);
+        (Embedding, Norm) = (Zeros("model.embed_tokens.weight", config.VocabularySize, config.HiddenSize), Zeros("model.norm.weight", config.HiddenSize));
+        Head = new Linear(new ModuleName(null, "lm_head"), config.TieWordEmbeddings ? Embedding : Zeros("lm_head.weight", config.VocabularySize, config.HiddenSize), null);
     }
 
     /// <summary>Sizes and options.</summary>
@@ -66,7 +61,7 @@ public sealed class LlamaModel : IDisposable
 
     /// <summary>What is trained: whole tensors, and whether weight decay is for them.</summary>
     internal IEnumerable<(Tensor Leaf, bool Decays)> Leaves =>
-        [(_embedding, false), .. Blocks.SelectMany(block => block.Leaves), (_norm, false), .. Config.TieWordEmbeddings ? [] : new[] { (_head, true) }];
+        [(Embedding.Whole, false), .. Blocks.SelectMany(block => block.Leaves), (Norm.Whole, false), .. Config.TieWordEmbeddings ? [] : new[] { (Head.Weight.Whole, true) }];
 
     /// <summary>Loads a model: see <see cref="ModelFiles.Load(string, Placement?)"/>.</summary>
     public static LlamaModel Load(string path, Placement? place = null) => ModelFiles.Load(path, place);
@@ -163,7 +158,7 @@ public sealed class LlamaModel : IDisposable
     }
 
     /// <summary>The residual stream of tokens, [count, hidden].</summary>
-    internal Tensor Embed(int[] tokens) => EmbedIn(_embedding, tokens, Place);
+    internal Tensor Embed(int[] tokens) => EmbedIn(Embedding.Whole, tokens, Place);
 
     internal static Tensor EmbedIn(Tensor table, int[] tokens, Placement place)
     {
@@ -181,7 +176,7 @@ public sealed class LlamaModel : IDisposable
         if (firstLayer == 0) see?.Invoke("embed_tokens", x);
         foreach (var block in Blocks.Skip(firstLayer))
             x = block.Forward(x, positions, cache, see is null ? null : (type, output) => see($"layers.{block.Layer}.{type}", output), simulated);
-        x = DecoderBlock.RmsNorm(x, _norm, Config.RmsNormEpsilon);
+        x = DecoderBlock.RmsNorm(x, Norm.Whole, Config.RmsNormEpsilon);
         see?.Invoke("norm", x);
         return x;
     }
@@ -189,7 +184,7 @@ public sealed class LlamaModel : IDisposable
     /// <summary>[..., hidden] to float32 [..., vocabulary], by another head where one is given.</summary>
     internal Tensor LogitsOf(Tensor hidden, Action<string, Tensor>? see = null, Tensor? head = null)
     {
-        var logits = F.linear(hidden, head ?? _head).to(Place.StreamType);
+        var logits = F.linear(hidden, head ?? Head.Weight.Whole).to(Place.StreamType);
         see?.Invoke("lm_head", logits);
         return logits;
     }
@@ -198,10 +193,8 @@ public sealed class LlamaModel : IDisposable
     public void Dispose()
     {
         foreach (var block in Blocks) block.Dispose();
-        foreach (var one in new[] { Embedding.Tensor, Norm.Tensor, Head.Weight.Tensor, _embedding, _norm, _head }) one.Dispose();
+        foreach (var one in new[] { Embedding, Norm, Head.Weight }) one.Dispose();
     }
-
-    private Tensor Zeros(params long[] shape) => Torch.Run(() => Torch.Keep(zeros(shape, Place.Type, Place.Device)));
 
     internal static void CheckSupported(ModelConfig config)
     {

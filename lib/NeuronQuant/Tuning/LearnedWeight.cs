@@ -17,7 +17,6 @@ internal sealed class LearnedWeight : IDisposable
 {
     private const int PartValues = 1 << 17, DevicePartValues = 1 << 24; // Half a megabyte stays in a core's caches; a device wants long operations.
 
-    private readonly Tensor _weight, _bestCodes, _bestScales;
     private readonly string _name;
     private readonly TuningRounding _rounding;
     private readonly TuningUpdate _update;
@@ -40,10 +39,10 @@ internal sealed class LearnedWeight : IDisposable
             var ones_ = ones(whole.shape[0], 1, device: whole.device);
             return new[] { whole, zeros_like(whole), ones_, ones_.clone(), zeros(whole.shape, ScalarType.Int8, whole.device), ones_.clone() };
         });
-        (_weight, Offsets, Alpha, Beta, _bestCodes, _bestScales) = (made[0], made[1], made[2], made[3], made[4], made[5]);
+        (Weight, Offsets, Alpha, Beta, Best) = (made[0], made[1], made[2], made[3], (made[4], made[5]));
         _whole = rules is not (null or { Rounding: null, Update: null });
-        _byRows = !_whole && _weight.device_type == TorchSharp.DeviceType.CPU;
-        _ends = _byRows ? EndsOf(_weight) : [];
+        _byRows = !_whole && Weight.device_type == TorchSharp.DeviceType.CPU;
+        _ends = _byRows ? EndsOf(Weight) : [];
     }
 
     /// <summary>Refuses a weight, [out, in], that is not finite.</summary>
@@ -57,7 +56,7 @@ internal sealed class LearnedWeight : IDisposable
     public Grid Grid { get; }
 
     /// <summary>The original, [out, in] float32.</summary>
-    public Tensor Weight => _weight;
+    public Tensor Weight { get; }
 
     /// <summary>V in codes, [out, in].</summary>
     public Tensor Offsets { get; }
@@ -67,6 +66,9 @@ internal sealed class LearnedWeight : IDisposable
 
     /// <summary>Factors of the positive side, [out, 1].</summary>
     public Tensor Beta { get; }
+
+    /// <summary>The best codes as [out, in] int8 and their scales, [out, 1].</summary>
+    public (Tensor Codes, Tensor Scales) Best { get; }
 
     /// <summary>Writes scale * code of every weight.</summary>
     /// <param name="target">[out, in], in any type</param>
@@ -93,24 +95,17 @@ internal sealed class LearnedWeight : IDisposable
         }
     });
 
-    /// <summary>Bytes of what is held besides the weight that was given, which a float32 original shares.</summary>
-    internal long BytesBeside(ScalarType given) =>
-        new[] { Offsets, Alpha, Beta, _bestCodes, _bestScales }.Concat(given == ScalarType.Float32 ? [] : new[] { _weight }).Sum(one => one.numel() * one.element_size());
-
-    /// <summary>The best codes as [out, in] int8 and their scales, [out, 1].</summary>
-    public (Tensor Codes, Tensor Scales) Best => (_bestCodes, _bestScales);
-
     public void Dispose()
     {
-        foreach (var one in new[] { _weight, Offsets, Alpha, Beta, _bestCodes, _bestScales }) one.Dispose();
+        foreach (var one in new[] { Weight, Offsets, Alpha, Beta, Best.Codes, Best.Scales }) one.Dispose();
     }
 
     private void ByRows(long first, long count, Tensor? slopes, float rate, bool keep, Tensor target)
     {
-        var values = empty(count, _weight.shape[1]);
-        Span<float> w = Floats(_weight, first, count), v = Floats(Offsets, first, count), g = slopes is null ? [] : Floats(slopes, 0, count), made = Floats(values, 0, count);
-        Span<float> alpha = Floats(Alpha, first, count), beta = Floats(Beta, first, count), scales = Floats(_bestScales, first, count);
-        Span<sbyte> codes = keep ? MemoryMarshal.Cast<byte, sbyte>(_bestCodes.narrow(0, first, count).bytes) : [];
+        var values = empty(count, Weight.shape[1]);
+        Span<float> w = Floats(Weight, first, count), v = Floats(Offsets, first, count), g = slopes is null ? [] : Floats(slopes, 0, count), made = Floats(values, 0, count);
+        Span<float> alpha = Floats(Alpha, first, count), beta = Floats(Beta, first, count), scales = Floats(Best.Scales, first, count);
+        Span<sbyte> codes = keep ? MemoryMarshal.Cast<byte, sbyte>(Best.Codes.narrow(0, first, count).bytes) : [];
         for (int i = 0, columns = w.Length / (int)count; i < count; i++)
         {
             var (row, one) = (new LearnedRow(Grid, _ends[first + i], alpha[i], beta[i]), (i * columns)..((i + 1) * columns));
@@ -129,7 +124,7 @@ internal sealed class LearnedWeight : IDisposable
     {
         Tensor[] leaves = [.. new[] { Offsets, Alpha, Beta }.Select(one => Some(one, first, count).requires_grad_(true))];
         using var graph = enable_grad();
-        var (codes, scales) = Rounded(Some(_weight, first, count), leaves[0], leaves[1], leaves[2]);
+        var (codes, scales) = Rounded(Some(Weight, first, count), leaves[0], leaves[1], leaves[2]);
         var quantized = codes * scales;
         if (!quantized.requires_grad) throw new TuningException(_name, "the rounding gave nothing that depends on offsets, alpha or beta, so nothing can be learned. Let it use one.");
         quantized.backward([slopes]);
@@ -147,13 +142,13 @@ internal sealed class LearnedWeight : IDisposable
     {
         if (!codes.eq(codes.round().clamp(Torch.Number(Grid.Minimum), Torch.Number(Grid.Maximum))).all().item<bool>() || !scales.isfinite().all().item<bool>())
             throw new TuningException(_name, $"the rounding gave codes that are no integers from {Grid.Minimum} to {Grid.Maximum}, or scales that are not finite. Clamp what it returns.");
-        _bestCodes.narrow(0, first, codes.shape[0]).copy_(codes);
-        _bestScales.narrow(0, first, codes.shape[0]).copy_(scales);
+        Best.Codes.narrow(0, first, codes.shape[0]).copy_(codes);
+        Best.Scales.narrow(0, first, codes.shape[0]).copy_(scales);
     }
 
     private void WriteByTorch(long first, long count, Tensor target)
     {
-        var (codes, scales) = Rounded(Some(_weight, first, count), Some(Offsets, first, count), Some(Alpha, first, count), Some(Beta, first, count));
+        var (codes, scales) = Rounded(Some(Weight, first, count), Some(Offsets, first, count), Some(Alpha, first, count), Some(Beta, first, count));
         target.narrow(0, first, count).copy_(codes * scales);
     }
 
@@ -180,8 +175,8 @@ internal sealed class LearnedWeight : IDisposable
     // Some rows at a time, on a processor by all threads: those that share a short operation would wait for each other.
     private void Parts(Action<long, long> work)
     {
-        bool processor = _weight.device_type == TorchSharp.DeviceType.CPU;
-        long rows = _weight.shape[0], step = _whole ? rows : Math.Max(1, (processor ? PartValues : DevicePartValues) / _weight.shape[1]);
+        bool processor = Weight.device_type == TorchSharp.DeviceType.CPU;
+        long rows = Weight.shape[0], step = _whole ? rows : Math.Max(1, (processor ? PartValues : DevicePartValues) / Weight.shape[1]);
         long[] starts = [.. Enumerable.Range(0, (int)((rows + step - 1) / step)).Select(part => part * step)];
         Torch.ForEach(processor, starts, first => Torch.Run(() => work(first, Math.Min(step, rows - first))), CancellationToken.None);
     }

@@ -8,26 +8,25 @@ using NeuronQuant.Quantization;
 
 namespace NeuronQuant.Tuning;
 
-/// <summary>What a saved state belongs to, a digest for each part, so that a refusal can say which part differs.</summary>
-/// <param name="Source">of the model's sizes and all its weights</param>
-/// <param name="Plan">of the modules and their grids</param>
-/// <param name="Recipe">of iterations, rate, batches and seed</param>
-/// <param name="Calibration">of tokens and masks</param>
-/// <param name="Tuner">which rules, in which type and on which device</param>
-internal sealed record TuningKey(string Source, string Plan, string Recipe, string Calibration, string Tuner)
+/// <summary>What a saved state belongs to: a line for each part, its name first, so that a refusal can say which part differs.</summary>
+/// <remarks>
+/// source: the model's sizes and all its weights; plan: the modules and their grids; recipe: iterations, rate, batches and seed; calibration: tokens and
+/// masks; tuner: which rules, in which type and on which device.
+/// </remarks>
+internal static class TuningKey
 {
-    /// <summary>One digest of all parts: 32 bytes.</summary>
-    public byte[] Digest => SHA256.HashData(Encoding.UTF8.GetBytes(string.Join('\n', Source, Plan, Recipe, Calibration, Tuner)));
+    public static string[] Of(ModelWalk model, IReadOnlyDictionary<ModuleName, Grid> grids, CalibrationSet calibration, TuningRecipe recipe, TuningRules rules) =>
+    [
+        $"source {OfModel(model)}",
+        $"plan {Digest(string.Join('\n', grids.OrderBy(pair => pair.Key).Select(pair => $"{pair.Key} {pair.Value.Name} {pair.Value.Bits}")))}",
+        string.Create(CultureInfo.InvariantCulture,
+            $"recipe {recipe.Iterations} {recipe.Rate:R} {recipe.Samples} {recipe.BatchSize} {recipe.Seed} {recipe.FewBitsFactor:R}"),
+        $"calibration {OfCalibration(calibration)}",
+        $"tuner {rules.Name.ReplaceLineEndings(" ")}, {model.Place}",
+    ];
 
-    /// <summary>The parts by name.</summary>
-    public IEnumerable<(string Name, string Value)> Parts =>
-        [("source", Source), ("plan", Plan), ("recipe", Recipe), ("calibration", Calibration), ("tuner", Tuner)];
-
-    public static TuningKey Of(ModelWalk model, IReadOnlyDictionary<ModuleName, Grid> grids, CalibrationSet calibration, TuningRecipe recipe, TuningRules rules) =>
-        new(OfModel(model), OfText(string.Join('\n', grids.OrderBy(pair => pair.Key).Select(pair => $"{pair.Key} {pair.Value.Name} {pair.Value.Bits}"))),
-            OfText(string.Create(CultureInfo.InvariantCulture,
-                $"{recipe.Iterations} {recipe.Rate:R} {recipe.Samples} {recipe.BatchSize} {recipe.Seed} {recipe.FewBitsFactor:R}")),
-            OfCalibration(calibration), $"{rules.Name}, {model.Place}");
+    /// <summary>64 hexadecimal digits of a text.</summary>
+    public static string Digest(string text) => Convert.ToHexStringLower(SHA256.HashData(Encoding.UTF8.GetBytes(text)));
 
     private static string OfModel(ModelWalk model)
     {
@@ -49,6 +48,4 @@ internal sealed record TuningKey(string Source, string Plan, string Recipe, stri
         }
         return $"{calibration.Count} x {calibration.Length} {Convert.ToHexStringLower(hash.GetHashAndReset())}";
     }
-
-    private static string OfText(string text) => Convert.ToHexStringLower(SHA256.HashData(Encoding.UTF8.GetBytes(text)));
 }

@@ -1,5 +1,5 @@
 using System.Runtime.InteropServices;
-using System.Text.Json;
+using System.Text;
 using NeuronQuant.Checkpoints;
 using NeuronQuant.Models;
 using NeuronQuant.Quantization;
@@ -8,13 +8,13 @@ namespace NeuronQuant.Tuning;
 
 /// <summary>Finished blocks on disk, so that a stopped tuning goes on where it was and ends with the same bits.</summary>
 /// <remarks>
-/// The folder holds tuning.json, the digests of what it belongs to, and for each block a small checkpoint layers.N with codes, scales and
+/// The folder holds tuning.txt, which says what it belongs to (<see cref="TuningKey"/>), and for each block a small checkpoint layers.N with codes, scales and
 /// losses, which appears whole or not at all. Every block carries the digest of its run, so one copied from another run is refused too.
 /// Hidden states are not saved: sending the calibration through finished blocks costs about a hundredth of tuning them.
 /// </remarks>
 internal sealed class TuningState
 {
-    private const string KeyFile = "tuning.json", Losses = "losses", Summary = "summary", Run = "run";
+    private const string KeyFile = "tuning.txt", Losses = "losses", Summary = "summary", Run = "run";
 
     private readonly string _folder;
     private readonly byte[] _digest;
@@ -23,17 +23,17 @@ internal sealed class TuningState
 
     /// <summary>Opens a folder of the same run, or starts one.</summary>
     /// <exception cref="TuningException">the folder is of another run</exception>
-    public static TuningState Open(string folder, TuningKey key)
+    public static TuningState Open(string folder, string[] key)
     {
         string path = Path.Combine(folder, KeyFile);
         if (File.Exists(path)) Compare(path, key);
         else
         {
             Directory.CreateDirectory(folder);
-            File.WriteAllText(path + ".partial", JsonSerializer.Serialize(key) + "\n");
+            File.WriteAllLines(path + ".partial", key);
             File.Move(path + ".partial", path);
         }
-        return new TuningState(folder, key.Digest);
+        return new TuningState(folder, Encoding.ASCII.GetBytes(TuningKey.Digest(string.Join('\n', key))));
     }
 
     /// <summary>A finished block, or null when it is still to do.</summary>
@@ -88,19 +88,11 @@ internal sealed class TuningState
 
     private static ReadOnlySpan<byte> Bytes(Checkpoint saved, string tensor) => saved.Bytes(saved[tensor], 0, checked((int)saved[tensor].ByteCount));
 
-    private static void Compare(string path, TuningKey key)
+    private static void Compare(string path, string[] key)
     {
-        TuningKey? found;
-        try
-        {
-            found = JsonSerializer.Deserialize<TuningKey>(File.ReadAllText(path));
-        }
-        catch (JsonException)
-        {
-            found = null;
-        }
-        if (found is null) throw new TuningException(path, "is not the key of a saved tuning. Give another state folder.");
-        string[] different = [.. key.Parts.Zip(found.Parts).Where(pair => pair.First.Value != pair.Second.Value).Select(pair => pair.First.Name)];
+        string[] found = File.ReadAllLines(path);
+        if (found.Length != key.Length) throw new TuningException(path, "is not the key of a saved tuning. Give another state folder.");
+        string[] different = [.. key.Zip(found).Where(pair => pair.First != pair.Second).Select(pair => pair.First.Split(' ')[0])];
         if (different.Length > 0)
             throw new TuningException(path,
                 $"belongs to a run with another {string.Join(" and another ", different)}. Give another state folder, or delete this one to start again.");

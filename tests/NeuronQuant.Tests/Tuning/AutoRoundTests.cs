@@ -24,6 +24,8 @@ public class AutoRoundTests
         AutoRound.Tune(changed, TuningCase.Grids(Grid.Nxd(4)), TuningCase.Texts(), TuningCase.Short with { Iterations = 2 }, stateFolder: other.Path);
         File.Copy(Path.Combine(other.Path, "layers.1", "model.safetensors"), Path.Combine(folder.Path, "layers.1", "model.safetensors"), overwrite: true);
         Refused("block of another run", () => AutoRound.Tune(TuningCase.Model(), TuningCase.Grids(Grid.Nxd(4)), TuningCase.Texts(), TuningCase.Short with { Iterations = 2 }, stateFolder: folder.Path));
+        File.WriteAllText(Path.Combine(other.Path, "tuning.txt"), "{}");
+        Refused("is not the key", () => AutoRound.Tune(changed, TuningCase.Grids(Grid.Nxd(4)), TuningCase.Texts(), TuningCase.Short with { Iterations = 2 }, stateFolder: other.Path));
     }
 
     [Fact]

@@ -79,7 +79,8 @@ public class BlockTunerTests
         foreach (var linear in model.Blocks[0].Linears)
         {
             using var weight = new LearnedWeight(linear.Name, linear.Weight.Tensor, Grid.Nxd());
-            learned += weight.BytesBeside(place.Type);
+            TorchSharp.torch.Tensor[] held = [weight.Offsets, weight.Alpha, weight.Beta, weight.Best.Codes, weight.Best.Scales, .. type == "float32" ? Array.Empty<TorchSharp.torch.Tensor>() : [weight.Weight]];
+            learned += held.Sum(one => one.numel() * one.element_size()); // A float32 original is shared.
             block += linear.Weight.Tensor.numel() * place.Bytes;
         }
         var predicted = TuningMemory.Of(model.Config, place, TuningCase.Short);
