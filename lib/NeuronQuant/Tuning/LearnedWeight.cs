@@ -27,8 +27,9 @@ internal sealed class LearnedWeight : IDisposable
     /// <param name="weight">[out, in]; taken as float32</param>
     /// <param name="grid">nxd or autoround</param>
     /// <param name="rules">of rounding and update; null for AutoRound's own</param>
+    /// <param name="byAutograd">whether a processor takes the slow twin too, for tests</param>
     /// <exception cref="TuningException">the grid cannot be tuned on, or a weight is not finite</exception>
-    public LearnedWeight(string name, Tensor weight, Grid grid, TuningRules? rules = null)
+    public LearnedWeight(string name, Tensor weight, Grid grid, TuningRules? rules = null, bool byAutograd = false)
     {
         Channels.Check(name, grid);
         (_name, Grid, _rounding, _update) = (name, grid, rules?.Rounding ?? LearnedRounding.Round, rules?.Update ?? LearnedRounding.SignedStep);
@@ -41,7 +42,7 @@ internal sealed class LearnedWeight : IDisposable
         });
         (Weight, Offsets, Alpha, Beta, Best) = (made[0], made[1], made[2], made[3], (made[4], made[5]));
         _whole = rules is not (null or { Rounding: null, Update: null });
-        _byRows = !_whole && Weight.device_type == TorchSharp.DeviceType.CPU;
+        _byRows = !_whole && !byAutograd && Weight.device_type == TorchSharp.DeviceType.CPU;
         _ends = _byRows ? EndsOf(Weight) : [];
     }
 
