@@ -74,6 +74,26 @@ public class DecoderTests
         Assert.Equal(expected, -Scoring.Of(model, [(tokens, 10), (tokens[..5], 2)])[0].LogProbabilities.Average(), 1e-5);
     }
 
+    // As the letters of a multiple choice do; another text lies between them, and one of them is given less.
+    [Fact]
+    public void Texts_that_differ_in_their_last_token_alone_share_a_reading_and_each_has_its_own_score()
+    {
+        var model = Make(ModelFamily.Llama, null, false);
+        int[] prompt = TestModels.Tokens(9, 2);
+        var texts = Enumerable.Range(0, model.Config.VocabularySize).Select(token => (Ids: (int[])[.. prompt, token], Given: token == 3 ? 4 : 9)).ToList();
+        texts.Insert(2, (TestModels.Tokens(10, 5), 2));
+        var scores = Scoring.Of(model, texts);
+        var last = scores.Where((_, i) => i != 2).Select(score => (double)score.LogProbabilities[^1]).ToArray();
+        Assert.Equal(1, last.Sum(Math.Exp), 1e-5);
+        Assert.Equal([1, 6, 8], scores.Select(score => score.LogProbabilities.Length).Distinct().Order());
+        var greedy = Generation.Run(model, [prompt], new GenerationOptions(1))[0];
+        Assert.Equal(greedy[0], Array.IndexOf(last, last.Max()));
+        foreach (int i in new[] { 0, 2, 4, 7 })
+            Assert.Equal(Scoring.Of(model, [texts[i]])[0].LogProbabilities.Sum(), scores[i].LogProbabilities.Sum(), 1e-4);
+        var reversed = Scoring.Of(model, [.. Enumerable.Reverse(texts)]);
+        Assert.All(scores.Zip(Enumerable.Reverse(reversed)), pair => Assert.Equal(pair.First.LogProbabilities.Sum(), pair.Second.LogProbabilities.Sum(), 1e-4));
+    }
+
     [Fact]
     public void Misuse_is_named()
     {
