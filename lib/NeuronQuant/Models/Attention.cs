@@ -6,20 +6,20 @@ namespace NeuronQuant.Models;
 
 /// <summary>What attention must know of positions, made once for all layers of a pass: angles, and who may see whom.</summary>
 /// <param name="Angles">cosines and sines of the rotary embedding</param>
-/// <param name="Mask">for a sliding window, 0 where a query may see a key, else -infinity, [1 or texts, 1, length, seen]; null where plain causality is meant</param>
+/// <param name="Mask">for a sliding window, 0 where a query may see a key, else -infinity, [1 or texts, 1, length, seen]; null where plain causality of whole texts is meant</param>
 public sealed record Positions((Tensor Cosines, Tensor Sines) Angles, Func<int?, Tensor?> Mask)
 {
-    /// <summary>Positions of whole texts that begin at 0. Texts padded at their end need no mask: nothing real sees what comes later.</summary>
-    public static Positions Of(RotaryEmbedding rotary, long length, Placement place)
+    /// <summary>Positions of texts of one length, or of their rest behind what a cache holds. Texts padded at their end need no mask: nothing real sees what comes later.</summary>
+    public static Positions Of(RotaryEmbedding rotary, long length, Placement place, long first = 0)
     {
         ArgumentNullException.ThrowIfNull(rotary);
         var masks = new Dictionary<int, Tensor>();
-        return new Positions(rotary.Angles(length), window =>
+        return new Positions(rotary.Angles(length, first), window =>
         {
-            if (window is not int width || width >= length) return null;
-            if (masks.TryGetValue(width, out var known)) return known;
-            var place_ = Torch.Count(length, place.Device);
-            return masks[width] = Visible(place_.unsqueeze(1) - place_, width, place.Type).view(1, 1, length, length);
+            if (first == 0 && (window is not int width || width >= length)) return null;
+            if (masks.TryGetValue(window ?? 0, out var known)) return known;
+            var keys = Torch.Count(first + length, place.Device);
+            return masks[window ?? 0] = Visible(keys.narrow(0, first, length).unsqueeze(1) - keys, window, place.Type).view(1, 1, length, first + length);
         });
     }
 

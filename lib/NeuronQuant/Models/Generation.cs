@@ -19,13 +19,14 @@ public sealed record GenerationOptions(int MaximumTokens = 256, IReadOnlyCollect
 
 /// <summary>Continues prompts of any number and length together: all are read at once, padded at their end, then each step adds a token to each.</summary>
 /// <remarks>
-/// Rows whose text has ended leave the batch once a quarter has. A draft is read together with its prompt, and the part that the model would have written itself is
+/// What all prompts begin with, such as worked examples, is read once. Rows whose text has ended leave the batch once a quarter has. A draft is read together with its prompt, and the part that the model would have written itself is
 /// taken over at once (Leviathan et al., "Fast inference from transformers via speculative decoding", 2023, for greedy decoding). A text in a batch, or behind a
 /// draft, may differ from the same text alone where two tokens are equally likely to the last bits.
 /// </remarks>
 public static class Generation
 {
     private const int Together = 2048; // Tokens of prompts that are read at a time.
+    private const int WorthSharing = 64; // Tokens: a shorter common beginning costs more to pass on than to read.
 
     /// <summary>Continues each prompt.</summary>
     /// <param name="model">the model</param>
@@ -83,11 +84,17 @@ public static class Generation
     // tokens at a time: little is padding then, and what a layer makes is still in the processor's caches when the next reads it.
     private static Tensor Prefill(LlamaModel model, Text[] texts, GenerationOptions options, int capacity, KeyValueCache cache, CancellationToken cancellation)
     {
+        int shared = options.Cache is null ? CommonBeginning(texts) : 0;
+        if (shared >= WorthSharing)
+        {
+            Torch.Run(() => { model.Through(model.Embed(texts[0].Prompt[..shared]).unsqueeze(0), Positions.Of(model.Rotary, shared, model.Place), cache.Part(0, 1)); });
+            cache.Share(shared);
+        }
         var ends = new List<Tensor>();
         for (int next = 0; next < texts.Length;)
         {
             cancellation.ThrowIfCancellationRequested();
-            var (first, count) = (next, Math.Clamp(Together / texts[next].Read.Length, 1, texts.Length - next));
+            var (first, count) = (next, Math.Clamp(Together / (texts[next].Read.Length - cache.Shared), 1, texts.Length - next));
             ends.Add(Torch.Run(() => Read(model, texts[first..(first + count)], options, capacity, cache.Part(first, count))));
             next += count;
         }
@@ -95,12 +102,21 @@ public static class Generation
         return model.LogitsOf(cat(ends, 0));
     }
 
+    // With how many tokens all prompts begin, one of each at least left to read.
+    private static int CommonBeginning(Text[] texts)
+    {
+        int common = texts.Length > 1 ? texts.Min(text => text.Prompt.Length) - 1 : 0;
+        foreach (var text in texts) common = text.Prompt.AsSpan(0, common).CommonPrefixLength(texts[0].Prompt);
+        return common;
+    }
+
     // The hidden states of the last tokens of the prompts and of what they take over, [texts, hidden].
     private static Tensor Read(LlamaModel model, Text[] texts, GenerationOptions options, int capacity, KeyValueCache cache)
     {
-        var batch = TokenBatch.Of([.. texts.Select(text => text.Read)]);
-        var hidden = model.Through(model.Embed(batch.Tokens).view(batch.Sequences, batch.Length, -1), Positions.Of(model.Rotary, batch.Length, model.Place), cache).view(batch.Rows, -1);
-        long[] ends = [.. texts.Select((text, i) => (long)i * batch.Length + text.Length - 1)];
+        var batch = TokenBatch.Of([.. texts.Select(text => text.Read[cache.Shared..])]);
+        var positions = Positions.Of(model.Rotary, batch.Length, model.Place, cache.Shared);
+        var hidden = model.Through(model.Embed(batch.Tokens).view(batch.Sequences, batch.Length, -1), positions, cache).view(batch.Rows, -1);
+        long[] ends = [.. texts.Select((text, i) => (long)i * batch.Length + text.Length - cache.Shared - 1)];
         for (int i = 0; i < texts.Length; i++)
         {
             if (texts[i].Draft.Length == 0) continue;

@@ -34,7 +34,7 @@ internal sealed class KeyValueCache : IDisposable
 
     private KeyValueCache(KeyValueCache cache, int first, int count)
     {
-        (_model, _stored, Lengths) = (cache._model, cache._stored, new int[count]);
+        (_model, _stored, Lengths, Shared) = (cache._model, cache._stored, new int[count], cache.Shared);
         Tensor Rows(Tensor all) => all.narrow(0, first, count);
         (_keys, _values, _rows, _places) = ([.. cache._keys.Select(Rows)], [.. cache._values.Select(Rows)], Rows(cache._rows), Rows(cache._places));
     }
@@ -44,6 +44,18 @@ internal sealed class KeyValueCache : IDisposable
 
     /// <summary>Tokens of each text.</summary>
     public int[] Lengths { get; private set; }
+
+    /// <summary>Positions that every text has before its prompt is read: a beginning of all prompts.</summary>
+    public int Shared { get; private set; }
+
+    /// <summary>Gives all texts what the first one has at its first positions.</summary>
+    public void Share(int positions)
+    {
+        Shared = positions;
+        using var scope = NewDisposeScope();
+        foreach (var read in ((Tensor[])[.. _keys, .. _values]).Select(all => all.narrow(2, 0, positions)))
+            read.narrow(0, 1, Lengths.Length - 1).copy_(read.narrow(0, 0, 1));
+    }
 
     /// <summary>The positions of a step, in which each text gets one token.</summary>
     public Positions Step()
@@ -65,19 +77,21 @@ internal sealed class KeyValueCache : IDisposable
     {
         if (k.shape[1] > 1 || Lengths[0] == 0)
         {
-            Tensor First(Tensor all) => all.narrow(2, 0, k.shape[1]).transpose(1, 2);
-            First(_keys[layer]).copy_(_stored?.OfKeys(k) ?? k);
-            First(_values[layer]).copy_(_stored?.OfValues(v) ?? v);
-            return (k, v);
+            Tensor Here(Tensor all) => all.narrow(2, Shared, k.shape[1]).transpose(1, 2);
+            Here(_keys[layer]).copy_(_stored?.OfKeys(k) ?? k);
+            Here(_values[layer]).copy_(_stored?.OfValues(v) ?? v);
+            return Shared == 0 ? (k, v) : Seen(layer, Shared + k.shape[1]);
         }
         int longest = Lengths.Max();
         (_keys[layer], _values[layer]) = (Holding(longest + 1, _keys[layer]), Holding(longest + 1, _values[layer]));
         if (_stored is not null) RoundNewest(layer, _stored);
         Put(_keys[layer], k.squeeze(1), _places);
         Put(_values[layer], v.squeeze(1), _places);
-        Tensor Seen(Tensor all) => all.narrow(2, 0, longest + 1).transpose(1, 2);
-        return (Seen(_keys[layer]), Seen(_values[layer]));
+        return Seen(layer, longest + 1);
     }
+
+    private (Tensor Keys, Tensor Values) Seen(int layer, long positions) =>
+        (_keys[layer].narrow(2, 0, positions).transpose(1, 2), _values[layer].narrow(2, 0, positions).transpose(1, 2));
 
     private static Tensor Holding(int positions, Tensor all)
     {

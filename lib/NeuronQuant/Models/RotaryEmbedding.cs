@@ -42,11 +42,11 @@ public sealed class RotaryEmbedding
     public static Tensor Turn(Tensor x, (Tensor Cosines, Tensor Sines) angles) =>
         (x * angles.Cosines).addcmul_(x.roll(x.shape[^1] / 2, -1), angles.Sines, Torch.Number(1));
 
-    /// <summary>The angles of the first positions: [1, length, 1, head size].</summary>
-    public (Tensor Cosines, Tensor Sines) Angles(long length)
+    /// <summary>The angles of positions in a row: [1, length, 1, head size].</summary>
+    public (Tensor Cosines, Tensor Sines) Angles(long length, long first = 0)
     {
-        var (cosines, sines) = Tables(length);
-        return (cosines.narrow(0, 0, length).view(1, length, 1, HeadSize), sines.narrow(0, 0, length).view(1, length, 1, HeadSize));
+        var (cosines, sines) = Tables(first + length);
+        return (cosines.narrow(0, first, length).view(1, length, 1, HeadSize), sines.narrow(0, first, length).view(1, length, 1, HeadSize));
     }
 
     /// <summary>The angles of one position a text: [texts, 1, 1, head size].</summary>

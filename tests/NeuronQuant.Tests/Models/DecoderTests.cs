@@ -47,6 +47,47 @@ public class DecoderTests
         }
     }
 
+    [Theory]
+    [InlineData(ModelFamily.Llama, null, false)]
+    [InlineData(ModelFamily.Mistral, 5, false)]
+    [InlineData(ModelFamily.Mistral, 14, true)]
+    [InlineData(ModelFamily.Qwen3, null, true)]
+    public void A_rest_behind_a_shared_beginning_gives_the_logits_of_a_whole_pass(ModelFamily family, int? window, bool bf16)
+    {
+        var model = Make(family, window, bf16);
+        int[][] texts = [TestModels.Tokens(25, 3), [.. TestModels.Tokens(25, 3)[..10], .. TestModels.Tokens(15, 4)], [.. TestModels.Tokens(25, 3)[..10], .. TestModels.Tokens(15, 5)]];
+        float[][] whole = [.. texts.Select(tokens => model.Logits(new TokenBatch(tokens, [], 1)).ToFloats())];
+        Torch.Run(() =>
+        {
+            using var cache = new KeyValueCache(model, texts.Length, 24);
+            model.Through(model.Embed(texts[0][..10]).unsqueeze(0), Positions.Of(model.Rotary, 10, model.Place), cache.Part(0, 1));
+            cache.Share(10);
+            foreach (var (first, count) in new[] { (0, 1), (1, 2) })
+            {
+                var rest = model.Through(model.Embed([.. texts[first..(first + count)].SelectMany(tokens => tokens[10..24])]).view(count, 14, -1), Positions.Of(model.Rotary, 14, model.Place, 10), cache.Part(first, count));
+                for (int i = 0; i < count; i++)
+                    for (int t = 10; t < 24; t++) AssertNear(whole[first + i].AsSpan(t * 37, 37), model.LogitsOf(rest)[i, t - 10].ToFloats());
+            }
+            Array.Fill(cache.Lengths, 24);
+            var last = model.LogitsOf(model.Through(model.Embed([.. texts.Select(tokens => tokens[24])]).unsqueeze(1), cache.Step(), cache));
+            for (int i = 0; i < texts.Length; i++) AssertNear(whole[i].AsSpan(24 * 37, 37), last[i, 0].ToFloats());
+        });
+    }
+
+    [Theory]
+    [InlineData(null)]
+    [InlineData(40)]
+    public void Prompts_with_a_long_common_beginning_are_continued_as_each_alone(int? window)
+    {
+        var model = Make(window is null ? ModelFamily.Llama : ModelFamily.Mistral, window, false);
+        int[][] prompts = [.. new[] { 3, 17, 1, 9, 30 }.Select((rest, i) => (int[])[.. TestModels.Tokens(90, 8), .. TestModels.Tokens(rest, i)])];
+        int[][] alone = [.. prompts.Select(prompt => Generation.Run(model, [prompt], new GenerationOptions(20))[0])];
+        Assert.Equal(alone, Generation.Run(model, prompts, new GenerationOptions(20)));
+        Assert.Equal(alone, Generation.Run(model, prompts, new GenerationOptions(20), batch: 3));
+        Assert.Equal(alone, Generation.Run(model, prompts, new GenerationOptions(20, Drafts: [.. alone.Select((ids, i) => i % 2 == 0 ? ids[..12] : [5, .. ids[1..]])])));
+        Assert.Equal(alone[..1], Generation.Run(model, [prompts[0], prompts[0]], new GenerationOptions(20)).Distinct(EqualityComparer<int[]>.Create((a, b) => a.AsSpan().SequenceEqual(b), _ => 0)));
+    }
+
     [Fact]
     public void A_text_ends_at_a_stop_token_at_a_callback_at_its_length_and_where_the_row_is_full()
     {
