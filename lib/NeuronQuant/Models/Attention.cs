@@ -35,8 +35,9 @@ public sealed record Positions((Tensor Cosines, Tensor Sines) Angles, Func<int?,
 /// <summary>Grouped-query attention of one layer: softmax(q k^T / sqrt(head size)) v, causal, several query heads to each key-value head.</summary>
 /// <remarks>
 /// Vaswani et al., 2017; Ainslie et al., "GQA", 2023. The products, the softmax and the sum are torch's fused kernel, but for short texts in bfloat16 on
-/// a processor: there that kernel is twice as slow as its four steps, and its gradient four times (8 texts of 117 tokens, 4 heads of 32). A single token
-/// is mixed in float32 there, three times as fast at 512 keys.
+/// a processor: there that kernel is twice as slow as its four steps, and its gradient four times (8 texts of 117 tokens, 4 heads of 32). A token each of
+/// several texts goes in steps there too, with float32 scores: the kernel takes up to twice as long for 64 texts of 256, which share key heads.
+/// The token of one text is mixed in float32, three times as fast at 512 keys.
 /// </remarks>
 internal static class Attention
 {
@@ -50,13 +51,18 @@ internal static class Attention
     public static Tensor Mix(Tensor q, Tensor k, Tensor v, Tensor? mask)
     {
         long texts = q.shape[0], length = q.shape[1], heads = q.shape[2], size = q.shape[3], keyHeads = k.shape[2], group = heads / keyHeads;
-        bool slow = q.dtype == ScalarType.BFloat16 && q.device_type == TorchSharp.DeviceType.CPU;
-        if (length == 1) // The query heads that share a key head are rows of one product.
+        bool processor = q.device_type == TorchSharp.DeviceType.CPU, slow = processor && q.dtype == ScalarType.BFloat16;
+        Tensor Wide(Tensor t) => slow ? t.to(ScalarType.Float32) : t;
+        if (length == 1 && processor && texts > 1) // One of each text, in steps. The rows of a cache that is read whole are not copied.
         {
-            Tensor Wide(Tensor t) => slow ? t.to(ScalarType.Float32) : t;
+            Tensor Rows(Tensor t) => t.transpose(1, 2).reshape(texts * keyHeads, -1, size);
+            var scores = Wide(q).reshape(texts * keyHeads, group, size).bmm(Wide(Rows(k)).transpose(1, 2)).mul_(Torch.Number(1 / Math.Sqrt(size)));
+            if (mask is not null) scores.view(texts, keyHeads, group, -1).Plus_(mask);
+            return scores.softmax(-1).to(q.dtype).bmm(Rows(v)).view(texts, 1, heads * size);
+        }
+        if (length == 1) // The query heads that share a key head are rows of one product.
             return F.scaled_dot_product_attention(Wide(q.view(texts, keyHeads, group, size)), Wide(k).transpose(1, 2), Wide(v).transpose(1, 2), mask is null ? null! : Wide(mask))
                 .to(q.dtype).view(texts, 1, heads * size);
-        }
         if (mask is null && slow && length <= ShortText) return InSteps(q, k, v);
         Tensor Spread(Tensor t) => (group == 1 ? t : t.unsqueeze(3).expand(texts, t.shape[1], keyHeads, group, size).reshape(texts, t.shape[1], heads, size)).transpose(1, 2);
         return F.scaled_dot_product_attention(q.transpose(1, 2), Spread(k), Spread(v), mask!, is_casual: mask is null).transpose(1, 2).reshape(texts, length, heads * size);

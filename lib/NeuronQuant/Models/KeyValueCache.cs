@@ -57,18 +57,19 @@ internal sealed class KeyValueCache : IDisposable
             read.narrow(0, 1, Lengths.Length - 1).copy_(read.narrow(0, 0, 1));
     }
 
-    /// <summary>The positions of a step, in which each text gets one token.</summary>
+    /// <summary>The positions of a step, in which each text gets one token. It sees whole rows, what is not its own behind the mask: contiguous, they multiply several times as fast.</summary>
     public Positions Step()
     {
         int longest = Lengths.Max();
+        if (longest >= _keys[0].shape[2]) (_keys, _values) = ([.. _keys.Select(Longer)], [.. _values.Select(Longer)]);
+        long held = _keys[0].shape[2];
         _places.copy_(tensor(Array.ConvertAll(Lengths, length => (long)length)));
         var masks = new Dictionary<int, Tensor>();
         return new Positions(_model.Rotary.AnglesAt(_places, longest + 1), window =>
         {
-            if (Lengths.Length == 1 && (window is null || window > longest)) return null;
             if (masks.TryGetValue(window ?? 0, out var known)) return known;
-            var distance = _places.unsqueeze(1) - Torch.Count(longest + 1, _places.device);
-            return masks[window ?? 0] = Positions.Visible(distance, window, _model.Place.Type).view(Lengths.Length, 1, 1, longest + 1);
+            var distance = _places.unsqueeze(1) - Torch.Count(held, _places.device);
+            return masks[window ?? 0] = Positions.Visible(distance, window, _model.Place.Type).view(Lengths.Length, 1, 1, held);
         });
     }
 
@@ -82,20 +83,17 @@ internal sealed class KeyValueCache : IDisposable
             Here(_values[layer]).copy_(_stored?.OfValues(v) ?? v);
             return Shared == 0 ? (k, v) : Seen(layer, Shared + k.shape[1]);
         }
-        int longest = Lengths.Max();
-        (_keys[layer], _values[layer]) = (Holding(longest + 1, _keys[layer]), Holding(longest + 1, _values[layer]));
         if (_stored is not null) RoundNewest(layer, _stored);
         Put(_keys[layer], k.squeeze(1), _places);
         Put(_values[layer], v.squeeze(1), _places);
-        return Seen(layer, longest + 1);
+        return Seen(layer, _keys[layer].shape[2]);
     }
 
     private (Tensor Keys, Tensor Values) Seen(int layer, long positions) =>
         (_keys[layer].narrow(2, 0, positions).transpose(1, 2), _values[layer].narrow(2, 0, positions).transpose(1, 2));
 
-    private static Tensor Holding(int positions, Tensor all)
+    private static Tensor Longer(Tensor all)
     {
-        if (positions <= all.shape[2]) return all;
         using (all) return Torch.Keep(cat([all, zeros([all.shape[0], all.shape[1], More, all.shape[3]], all.dtype, all.device)], 2));
     }
 
